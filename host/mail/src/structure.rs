@@ -1,0 +1,148 @@
+//! The MIME tree of a message as data: what the sandboxed parser found, mapped onto the raw octets.
+
+use serde::{Deserialize, Serialize};
+
+/// RFC 2045 section 6, as far as decoding cares. 7bit, 8bit and binary are all identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// The octets as they are.
+    Identity,
+    /// RFC 2045 section 6.8.
+    Base64,
+    /// RFC 2045 section 6.7.
+    QuotedPrintable,
+}
+
+/// One node of the tree. Offsets count octets of the raw message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Index of the parent, always smaller than the own one.
+    pub parent: Option<u32>,
+    /// Dotted path from 1: "1.2.1"; empty for the root container.
+    pub path: String,
+    /// Declared type in lower case: "text/plain".
+    pub content_type: String,
+    /// Declared charset.
+    pub charset: Option<String>,
+    /// How the body is encoded.
+    pub encoding: Encoding,
+    /// Declared disposition in lower case.
+    pub disposition: Option<String>,
+    /// Decoded file name; the sender's data, not safe.
+    pub filename: Option<String>,
+    /// Without angle brackets.
+    pub content_id: Option<String>,
+    /// Where its header block starts.
+    pub header_start: u64,
+    /// Where its body starts.
+    pub body_start: u64,
+    /// Where its body ends.
+    pub body_end: u64,
+    /// A multipart, or a message whose own parts are listed.
+    pub is_container: bool,
+    /// The encoding was damaged, or a boundary was missing.
+    pub damaged: bool,
+}
+
+/// The whole tree, parents before children.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Structure {
+    /// All nodes.
+    pub nodes: Vec<Node>,
+    /// More was there than the budget allowed.
+    pub truncated: bool,
+}
+
+impl Structure {
+    /// The leaves, in order.
+    pub fn leaves(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, node)| !node.is_container)
+    }
+
+    /// The leaves that are the message's own text: for each of plain and HTML the first leaf of that type that is
+    /// not an attachment by disposition, has no file name, and does not lie inside an attached message.
+    pub fn text(&self, content_type: &str) -> Option<&Node> {
+        self.leaves()
+            .map(|(_, node)| node)
+            .find(|node| node.content_type == content_type && self.is_own_text(node))
+    }
+
+    /// Whether a leaf counts as an attachment: a leaf that is not the text of this message or of one attached to it.
+    pub fn is_attachment(&self, node: &Node) -> bool {
+        !node.is_container && !is_text(node)
+    }
+
+    fn is_own_text(&self, node: &Node) -> bool {
+        is_text(node) && !self.is_nested(node)
+    }
+
+    fn is_nested(&self, node: &Node) -> bool {
+        let mut below = node;
+        let mut last = u32::MAX;
+        // The tree comes out of a sandbox: parents that do not go down would be a loop.
+        while let Some(index) = below.parent.filter(|index| *index < last) {
+            let Some(parent) = self.nodes.get(index as usize) else { return false };
+            if parent.content_type == "message/rfc822" {
+                return true;
+            }
+            (below, last) = (parent, index);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(parent: Option<u32>, content_type: &str, is_container: bool) -> Node {
+        Node {
+            parent,
+            path: String::new(),
+            content_type: content_type.into(),
+            charset: None,
+            encoding: Encoding::Identity,
+            disposition: None,
+            filename: None,
+            content_id: None,
+            header_start: 0,
+            body_start: 0,
+            body_end: 0,
+            is_container,
+            damaged: false,
+        }
+    }
+
+    #[test]
+    fn text_inside_an_attached_message_is_an_attachment() {
+        let nodes = vec![
+            node(None, "multipart/mixed", true),
+            node(Some(0), "message/rfc822", true),
+            node(Some(1), "text/plain", false),
+            node(Some(0), "text/plain", false),
+        ];
+        let structure = Structure { nodes, truncated: false };
+        assert!(structure.is_attachment(&structure.nodes[2]));
+        assert_eq!(structure.text("text/plain"), Some(&structure.nodes[3]));
+        assert_eq!(structure.text("text/html"), None);
+    }
+
+    #[test]
+    fn parents_that_form_a_loop_or_lead_nowhere_end() {
+        let nodes = vec![
+            node(Some(1), "a/b", false),
+            node(Some(0), "a/b", false),
+            node(Some(9), "text/plain", false),
+        ];
+        let structure = Structure { nodes, truncated: false };
+        assert!(structure.is_attachment(&structure.nodes[0]));
+        assert!(!structure.is_attachment(&structure.nodes[2]));
+    }
+}
+
+fn is_text(node: &Node) -> bool {
+    matches!(node.content_type.as_str(), "text/plain" | "text/html")
+        && node.disposition.as_deref() != Some("attachment")
+        && node.filename.is_none()
+}
