@@ -1,0 +1,251 @@
+//! Inbox and outbox: attempts are counted, plans are final, effects end in a receipt or with a reason.
+
+use postroom_mail::{Plan, Timestamp, Verdict};
+
+use super::Factory;
+use super::sample::{self, Fresh, admit, effect, lease_one, name, plan, receipt, state, write};
+use crate::{EffectLease, EffectState, Error, MessageLease, MessageState, Settlement, Spool};
+
+pub(super) async fn suite(factory: Factory<'_>) {
+    messages_are_leased_oldest_first_and_counted(factory()).await;
+    a_deferred_message_waits_for_its_time(factory()).await;
+    a_quarantined_message_stays_aside(factory()).await;
+    a_plan_is_final(factory()).await;
+    effects_go_to_their_sink_in_order(factory()).await;
+    a_message_is_done_with_its_last_effect(factory()).await;
+    a_parked_required_effect_quarantines(factory()).await;
+    a_parked_optional_effect_does_not(factory()).await;
+    a_retried_effect_waits_for_its_time(factory()).await;
+    a_verdict_comes_true_after_the_effects(factory()).await;
+    the_same_effect_twice_is_one(factory()).await;
+    state_of_steps_is_committed_with_the_plan(factory()).await;
+    the_next_due_time_is_the_least(factory()).await;
+}
+
+const NOW: Timestamp = Timestamp(2000);
+
+/// A lease like this one, as if its first holder was given up and came back.
+fn copy(lease: &MessageLease) -> MessageLease {
+    let (provenance, message, attempt) = (lease.provenance.clone(), lease.message, lease.attempt);
+    MessageLease { provenance, message, attempt, _token: () }
+}
+
+async fn sink_lease(spool: &dyn Spool, sink: &str, now: Timestamp) -> EffectLease {
+    spool.lease_effects(&name(sink), 1, now).await.unwrap().pop().expect("an effect is due")
+}
+
+async fn messages_are_leased_oldest_first_and_counted(spool: Fresh) {
+    let mut admitted = Vec::new();
+    for uid in ["c", "a", "b"] {
+        admitted.push(admit(&*spool, uid, uid.as_bytes()).await);
+    }
+    assert!(spool.lease_messages(9, Timestamp(999)).await.unwrap().is_empty(), "retrieved at 1000");
+    let first = spool.lease_messages(2, NOW).await.unwrap();
+    let second = spool.lease_messages(2, NOW).await.unwrap();
+    let leased: Vec<_> = first.iter().chain(&second).map(|lease| (lease.message, lease.attempt)).collect();
+    assert_eq!(leased, admitted.iter().map(|message| (*message, 1)).collect::<Vec<_>>());
+    assert!(spool.lease_messages(9, NOW).await.unwrap().is_empty(), "all are out");
+    assert_eq!(state(&*spool, admitted[0]).await, MessageState::Running);
+    assert_eq!(first[0].provenance.message(), admitted[0]);
+}
+
+async fn a_deferred_message_waits_for_its_time(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let stale = copy(&lease);
+    spool.defer(lease, Timestamp(5000), "trap".into(), NOW).await.unwrap();
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!((history.state, history.reason.as_deref()), (MessageState::Spooled, Some("trap")));
+    assert!(spool.lease_messages(9, Timestamp(4999)).await.unwrap().is_empty());
+    let lease = lease_one(&*spool, Timestamp(5000)).await;
+    assert_eq!(lease.attempt, 2);
+    let refused = spool.plan(stale, plan(Vec::new()), NOW).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "a lease that was given back is void: {refused:?}");
+    spool.plan(lease, plan(Vec::new()), NOW).await.unwrap();
+    assert_eq!(state(&*spool, message).await, MessageState::Done);
+    assert_eq!(spool.history(message).await.unwrap().unwrap().reason, None);
+}
+
+async fn a_quarantined_message_stays_aside(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.quarantine(lease, "attempt 5 failed".into(), NOW).await.unwrap();
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!((history.state, history.attempts), (MessageState::Quarantined, 1));
+    assert_eq!(history.reason.as_deref(), Some("attempt 5 failed"));
+    assert!(spool.lease_messages(9, Timestamp(i64::MAX)).await.unwrap().is_empty());
+    assert_eq!(sample::octets(&spool.open(message).await.unwrap()), b"octets");
+}
+
+async fn a_plan_is_final(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let (second, third) = (copy(&lease), copy(&lease));
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    let late = vec![effect(&lease, "vault", "b", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let refused = spool.plan(second, Plan { kv: vec![write("s", "k", Some(b"v"))], ..plan(late) }, NOW).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    assert!(matches!(spool.defer(third, NOW, "late".into(), NOW).await, Err(Error::Conflict(_))));
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!((history.effects.len(), history.state), (1, MessageState::Planned));
+    assert_eq!(spool.kv_get("s", "k").unwrap(), None);
+    assert_eq!((history.labels, history.trace), (plan(Vec::new()).labels, plan(Vec::new()).trace));
+    assert_eq!(history.verdict, Some(Verdict::Keep));
+}
+
+async fn effects_go_to_their_sink_in_order(spool: Fresh) {
+    let mut expected = Vec::new();
+    for uid in ["u1", "u2"] {
+        admit(&*spool, uid, uid.as_bytes()).await;
+        let lease = lease_one(&*spool, NOW).await;
+        let effects = vec![
+            effect(&lease, "vault", "b", true),
+            effect(&lease, "vault", "a", true),
+            sample::send(&lease, "relay"),
+        ];
+        expected.extend(effects[..2].iter().map(|effect| (effect.clone(), 1)));
+        spool.plan(lease, plan(effects), NOW).await.unwrap();
+    }
+    let first = spool.lease_effects(&name("vault"), 3, NOW).await.unwrap();
+    let second = spool.lease_effects(&name("vault"), 3, NOW).await.unwrap();
+    let leased: Vec<_> =
+        first.iter().chain(&second).map(|lease| (lease.effect.clone(), lease.attempt)).collect();
+    assert_eq!(leased, expected);
+    assert!(first.iter().all(|lease| lease.provenance.message() == lease.message));
+    assert_eq!(spool.lease_effects(&name("relay"), 9, NOW).await.unwrap().len(), 2);
+    assert!(spool.lease_effects(&name("none"), 9, NOW).await.unwrap().is_empty());
+}
+
+async fn a_message_is_done_with_its_last_effect(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "copy", "a", false)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let lease = sink_lease(&*spool, "vault", NOW).await;
+    spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+    assert_eq!(state(&*spool, message).await, MessageState::Planned);
+    let lease = sink_lease(&*spool, "copy", NOW).await;
+    spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!(history.state, MessageState::Done);
+    for record in history.effects {
+        assert_eq!((record.state, record.attempts, record.due), (EffectState::Done, 1, None));
+        assert_eq!(record.receipt, Some(receipt()));
+    }
+}
+
+async fn a_parked_required_effect_quarantines(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "copy", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let lease = sink_lease(&*spool, "vault", NOW).await;
+    spool.settle(lease, Settlement::Park { reason: "550 no".into() }, NOW).await.unwrap();
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!(history.state, MessageState::Quarantined, "at once");
+    assert!(history.reason.unwrap().contains("550 no"));
+    let lease = sink_lease(&*spool, "copy", NOW).await;
+    spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+    let history = spool.history(message).await.unwrap().unwrap();
+    assert_eq!(history.state, MessageState::Quarantined, "for good");
+    let states: Vec<_> = history.effects.iter().map(|record| record.state).collect();
+    assert_eq!(states, [EffectState::Parked, EffectState::Done], "the others go on");
+}
+
+async fn a_parked_optional_effect_does_not(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool
+        .plan(lease, plan(vec![sample::send(&lease_like(message, &spool).await, "relay")]), NOW)
+        .await
+        .unwrap();
+    let lease = sink_lease(&*spool, "relay", NOW).await;
+    spool.settle(lease, Settlement::Park { reason: "550 no".into() }, NOW).await.unwrap();
+    assert_eq!(state(&*spool, message).await, MessageState::Done);
+    let counts = spool.counts(None).await.unwrap();
+    assert_eq!((counts.effects_parked, counts.effects_open), (1, 0));
+}
+
+/// What a lease of the message says, without taking it.
+async fn lease_like(message: postroom_mail::MessageId, spool: &Fresh) -> MessageLease {
+    let history = spool.history(message).await.unwrap().unwrap();
+    MessageLease { provenance: history.provenance, message, attempt: history.attempts, _token: () }
+}
+
+async fn a_retried_effect_waits_for_its_time(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let lease = sink_lease(&*spool, "vault", NOW).await;
+    let retry = Settlement::Retry { at: Timestamp(9000), reason: "421 later".into() };
+    spool.settle(lease, retry, NOW).await.unwrap();
+    let record = spool.history(message).await.unwrap().unwrap().effects.remove(0);
+    assert_eq!((record.state, record.due), (EffectState::Pending, Some(Timestamp(9000))));
+    assert_eq!(record.reason.as_deref(), Some("421 later"));
+    assert!(spool.lease_effects(&name("vault"), 9, Timestamp(8999)).await.unwrap().is_empty());
+    let lease = sink_lease(&*spool, "vault", Timestamp(9000)).await;
+    assert_eq!(lease.attempt, 2);
+    spool.settle(lease, Settlement::Done(receipt()), Timestamp(9000)).await.unwrap();
+    assert_eq!(state(&*spool, message).await, MessageState::Done);
+}
+
+async fn a_verdict_comes_true_after_the_effects(spool: Fresh) {
+    for (verdict, before, after) in [
+        (sample::discard().verdict, MessageState::Planned, MessageState::Discarded),
+        (sample::quarantine(Vec::new()).verdict, MessageState::Quarantined, MessageState::Quarantined),
+    ] {
+        let message = admit(&*spool, &format!("{after:?}"), b"octets").await;
+        let lease = lease_one(&*spool, NOW).await;
+        let effects = vec![effect(&lease, "vault", "a", true)];
+        spool.plan(lease, Plan { verdict, ..plan(effects) }, NOW).await.unwrap();
+        assert_eq!(state(&*spool, message).await, before);
+        assert!(spool.history(message).await.unwrap().unwrap().reason.unwrap().starts_with("step: "));
+        let lease = sink_lease(&*spool, "vault", NOW).await;
+        spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+        assert_eq!(state(&*spool, message).await, after);
+    }
+}
+
+async fn the_same_effect_twice_is_one(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "vault", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    assert_eq!(spool.history(message).await.unwrap().unwrap().effects.len(), 1);
+    assert_eq!(spool.lease_effects(&name("vault"), 9, NOW).await.unwrap().len(), 1);
+}
+
+async fn state_of_steps_is_committed_with_the_plan(spool: Fresh) {
+    for (uid, value) in [("1", Some(&b"one"[..])), ("2", Some(b"")), ("3", None)] {
+        admit(&*spool, uid, b"octets").await;
+        let lease = lease_one(&*spool, NOW).await;
+        let kv = vec![write("home/step/shop", "seen", value), write("home/step/shop", uid, Some(b"x"))];
+        spool.plan(lease, Plan { kv, ..plan(Vec::new()) }, NOW).await.unwrap();
+        assert_eq!(spool.kv_get("home/step/shop", "seen").unwrap().as_deref(), value);
+    }
+    assert_eq!(spool.kv_get("home/step/shop", "1").unwrap().as_deref(), Some(&b"x"[..]));
+    assert_eq!(spool.kv_get("home/step/other", "1").unwrap(), None);
+}
+
+async fn the_next_due_time_is_the_least(spool: Fresh) {
+    let sinks = [name("vault"), name("copy")];
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), None);
+    admit(&*spool, "u1", b"octets").await;
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(1000)));
+    let lease = lease_one(&*spool, NOW).await;
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), None, "what is leased does not count");
+    let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "else", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(NOW));
+    assert_eq!(spool.next_due(&sinks[1..]).await.unwrap(), None, "nothing for that sink");
+    let lease = sink_lease(&*spool, "vault", NOW).await;
+    let retry = Settlement::Retry { at: Timestamp(7000), reason: "later".into() };
+    spool.settle(lease, retry, NOW).await.unwrap();
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(7000)));
+    admit(&*spool, "u2", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.defer(lease, Timestamp(6000), "later".into(), NOW).await.unwrap();
+    assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(6000)));
+}

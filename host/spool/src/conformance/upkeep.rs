@@ -1,0 +1,65 @@
+//! Sweeping frees what ended long enough ago, and nothing else.
+
+use std::time::Duration;
+
+use postroom_mail::Timestamp;
+
+use super::Factory;
+use super::sample::{self, Fresh, admit, arrival, effect, lease_one, listed, name, plan};
+use crate::{Error, MessageState, Settlement};
+
+pub(super) async fn suite(factory: Factory<'_>) {
+    a_sweep_frees_what_ended_long_ago(factory()).await;
+    a_sweep_keeps_what_is_open(factory()).await;
+}
+
+async fn a_sweep_frees_what_ended_long_ago(spool: Fresh) {
+    let keep = Duration::from_secs(10);
+    let done = admit(&*spool, "done", &sample::noise(3, 5000)).await;
+    let lease = lease_one(&*spool, Timestamp(2000)).await;
+    spool.plan(lease, plan(Vec::new()), Timestamp(2000)).await.unwrap();
+    let body = spool.open(done).await.unwrap();
+    assert_eq!(spool.sweep(keep, Timestamp(11_999)).await.unwrap().bodies, 0, "one millisecond early");
+    let swept = spool.sweep(keep, Timestamp(12_000)).await.unwrap();
+    assert_eq!(swept.bodies, 1);
+    assert!(swept.octets >= 5000, "{swept:?}");
+    assert!(matches!(spool.open(done).await, Err(Error::Gone(_))));
+    assert_eq!(sample::octets(&body), sample::noise(3, 5000), "an open body stays readable");
+    assert_eq!(spool.sweep(keep, Timestamp(i64::MAX)).await.unwrap().bodies, 0, "it is gone already");
+    // The ledger forgets nothing.
+    assert_eq!(spool.reconcile(&name("shop"), &[listed("done", 5000)]).await.unwrap().known, 1);
+    let again = arrival(&*spool, "done", &sample::noise(3, 5000));
+    assert!(!spool.admit(vec![again]).await.unwrap()[0].new);
+    assert_eq!(spool.history(done).await.unwrap().unwrap().state, MessageState::Done);
+    let next = admit(&*spool, "next", b"after the sweep").await;
+    assert_eq!(sample::octets(&spool.open(next).await.unwrap()), b"after the sweep");
+}
+
+async fn a_sweep_keeps_what_is_open(spool: Fresh) {
+    let now = Timestamp(2000);
+    let planned = admit(&*spool, "planned", b"planned").await;
+    let lease = lease_one(&*spool, now).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, plan(effects), now).await.unwrap();
+    let parked = admit(&*spool, "parked", b"parked").await;
+    let lease = lease_one(&*spool, now).await;
+    let effects = vec![effect(&lease, "copy", "a", true)];
+    spool.plan(lease, plan(effects), now).await.unwrap();
+    let lease = spool.lease_effects(&name("copy"), 1, now).await.unwrap().remove(0);
+    spool.settle(lease, Settlement::Park { reason: "no".into() }, now).await.unwrap();
+    let aside = admit(&*spool, "aside", b"aside").await;
+    let lease = lease_one(&*spool, now).await;
+    let effects = vec![effect(&lease, "vault", "b", false)];
+    spool.plan(lease, sample::quarantine(effects), now).await.unwrap();
+    let discarded = admit(&*spool, "discarded", b"discarded").await;
+    let lease = lease_one(&*spool, now).await;
+    spool.plan(lease, sample::discard(), now).await.unwrap();
+    let spooled = admit(&*spool, "spooled", b"spooled").await;
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1);
+    assert!(matches!(spool.open(discarded).await, Err(Error::Gone(_))));
+    for (message, octets) in
+        [(planned, &b"planned"[..]), (parked, b"parked"), (aside, b"aside"), (spooled, b"spooled")]
+    {
+        assert_eq!(sample::octets(&spool.open(message).await.unwrap()), octets);
+    }
+}

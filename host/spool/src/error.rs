@@ -1,0 +1,88 @@
+//! What can go wrong in the spool, by what is to be done about it.
+
+use std::io;
+use std::path::Path;
+
+use postroom_mail::{Disposition, MessageId};
+
+/// A failed spool call. Nothing was changed, except where `maybe_applied` says so.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk (or its quota, or its inodes) is full.
+    #[error("no room for the spool at {path}: free some space, mail stays on the server meanwhile")]
+    Full {
+        /// The state directory.
+        path: String,
+    },
+    /// The storage failed.
+    #[error("the spool cannot {doing}: {source}")]
+    Io {
+        /// What it was doing.
+        doing: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Another process holds the state directory.
+    #[error(
+        "another postroom process is using the state directory {path}: stop it first, or name another with `state`"
+    )]
+    InUse {
+        /// The state directory.
+        path: String,
+    },
+    /// What is stored is damaged.
+    #[error("damaged state: {what}")]
+    Corrupt {
+        /// What, and where.
+        what: String,
+    },
+    /// The state was written by a newer version.
+    #[error("the state has schema {found}, this postroom knows {known}: use the newer postroom")]
+    NewerSchema {
+        /// In the state.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+    /// It is no longer (or was never) there.
+    #[error("message {0} has no body here any more")]
+    Gone(MessageId),
+    /// The call contradicts what is recorded, for example a second plan.
+    #[error("contradicts what is recorded: {0}")]
+    Conflict(String),
+    /// A message passed the size limit while it arrived.
+    #[error("the message is larger than the limit of {limit} octets")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// The database failed.
+    #[error("the spool's database failed: {what}")]
+    Database {
+        /// In the database's words.
+        what: String,
+        /// The change may have been made all the same.
+        maybe_applied: bool,
+    },
+}
+
+impl Error {
+    /// Tells a full disk from other failures of the storage.
+    pub(crate) fn storage(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { path: path.display().to_string() }
+            }
+            _ => Self::Io { doing, source },
+        }
+    }
+
+    /// What is to be done about it.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Full { .. } | Self::Io { .. } | Self::Database { .. } => Disposition::RETRY,
+            Self::Gone(_) | Self::Conflict(_) | Self::TooLarge { .. } => Disposition::Park,
+            Self::Corrupt { .. } | Self::InUse { .. } | Self::NewerSchema { .. } => Disposition::Stop,
+        }
+    }
+}

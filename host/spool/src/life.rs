@@ -1,0 +1,144 @@
+//! The pure rules of a message's life that every spool shares, and the words of its history. Does no IO.
+
+use postroom_mail::{Effect, EffectId, MessageId, Provenance, Verdict};
+
+use crate::records::{Arrival, MessageState, Receipt};
+use crate::{Error, Result};
+
+/// Repeating lines (attempts, retries) are left out of a history that has so many lines already.
+pub(crate) const EVENTS: u32 = 200;
+/// Reasons are cut to so many octets.
+const REASON: usize = 2000;
+/// Answers of `find`.
+pub(crate) const FOUND: usize = 20;
+
+/// What becomes of a message when its plan is committed, or the last of its effects is settled, while `open` of its
+/// effects are still to be done.
+pub(crate) fn state_by_plan(verdict: &Verdict, open: bool) -> MessageState {
+    match (verdict, open) {
+        (Verdict::Quarantine { .. }, _) => MessageState::Quarantined,
+        (_, true) => MessageState::Planned,
+        (Verdict::Keep, false) => MessageState::Done,
+        (Verdict::Discard { .. }, false) => MessageState::Discarded,
+    }
+}
+
+/// The verdict's reason, as the message's.
+pub(crate) fn reason(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Keep => None,
+        Verdict::Discard { step, reason } | Verdict::Quarantine { step, reason } => {
+            Some(clip(format!("{step}: {reason}")))
+        }
+    }
+}
+
+/// Whether the message ended, so that its body may be freed some time later.
+pub(crate) fn ended(state: MessageState) -> bool {
+    match state {
+        MessageState::Done | MessageState::Discarded => true,
+        MessageState::Spooled | MessageState::Running | MessageState::Planned | MessageState::Quarantined => {
+            false
+        }
+    }
+}
+
+/// Whether there is enough proof of a copy elsewhere: `copies` required effects with a receipt and `missing` without.
+pub(crate) fn expendable(state: MessageState, copies: u64, missing: u64) -> bool {
+    match state {
+        MessageState::Done => copies > 0 && missing == 0,
+        MessageState::Discarded => missing == 0,
+        MessageState::Spooled | MessageState::Running | MessageState::Planned | MessageState::Quarantined => {
+            false
+        }
+    }
+}
+
+/// Whether a listed size may be that of the stored message. Servers round, and count line ends as one octet.
+pub(crate) fn sizes_agree(listed: u64, stored: u64) -> bool {
+    listed.abs_diff(stored) <= stored / 10 + 1024
+}
+
+/// The provenance must be that of the octets.
+pub(crate) fn check_arrival(arrival: &Arrival) -> Result<()> {
+    let (provenance, body) = (&arrival.provenance, &arrival.body);
+    if provenance.digest == body.digest() && provenance.size == body.size() {
+        return Ok(());
+    }
+    let uid = &provenance.uid;
+    Err(Error::Conflict(format!("digest or size of message {uid} are not those of its octets")))
+}
+
+/// Cuts a reason to a bounded length.
+pub(crate) fn clip(mut text: String) -> String {
+    if text.len() > REASON {
+        let end = (0..=REASON).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// The first line of every history.
+pub(crate) fn retrieved(provenance: &Provenance) -> String {
+    format!("retrieved from {} as {} ({} octets)", provenance.account, provenance.uid, provenance.size)
+}
+
+/// A run begins.
+pub(crate) fn started(attempt: u32) -> String {
+    format!("attempt {attempt} started")
+}
+
+/// A run failed for now.
+pub(crate) fn deferred(reason: &str) -> String {
+    format!("to be tried again: {reason}")
+}
+
+/// A run succeeded.
+pub(crate) fn planned(effects: usize, verdict: &Verdict) -> String {
+    let verdict = match verdict {
+        Verdict::Keep => "keep",
+        Verdict::Discard { .. } => "discard",
+        Verdict::Quarantine { .. } => "quarantine",
+    };
+    let word = if effects == 1 { "effect" } else { "effects" };
+    format!("planned: {effects} {word}, verdict {verdict}")
+}
+
+/// The message was set aside.
+pub(crate) fn quarantined(reason: &str) -> String {
+    format!("quarantined: {reason}")
+}
+
+/// An effect has its receipt.
+pub(crate) fn effect_done(effect: &Effect, receipt: &Receipt) -> String {
+    let already = if receipt.already { ", was there already" } else { "" };
+    format!("{} done: {}{already}", effect.summary(), receipt.location)
+}
+
+/// An effect failed for now.
+pub(crate) fn effect_retried(effect: &Effect, reason: &str) -> String {
+    format!("{} to be tried again: {reason}", effect.summary())
+}
+
+/// An effect failed for good.
+pub(crate) fn effect_parked(effect: &Effect, reason: &str) -> String {
+    format!("{} set aside: {reason}", effect.summary())
+}
+
+/// Why a message is quarantined when one of its required effects is.
+pub(crate) fn parked_reason(effect: &Effect, reason: &str) -> String {
+    clip(format!("{}: {reason}", effect.summary()))
+}
+
+/// The server confirmed the deletion.
+pub(crate) const REMOVED: &str = "removed at the server";
+
+/// A run that is not, or no longer, leased.
+pub(crate) fn not_leased(message: MessageId, attempt: u32) -> Error {
+    Error::Conflict(format!("attempt {attempt} at message {message} is over already"))
+}
+
+/// An effect that is not, or no longer, leased.
+pub(crate) fn effect_not_leased(effect: EffectId, attempt: u32) -> Error {
+    Error::Conflict(format!("attempt {attempt} at effect {effect} is over already"))
+}

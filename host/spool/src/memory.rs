@@ -1,0 +1,560 @@
+//! A spool that forgets everything with the process: for `try`, for tests, and as the oracle the embedded one is held
+//! against. Simple on purpose: plain maps, one lock, no index.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postroom_mail::{
+    AccountId, Effect, EffectId, Label, MessageId, Name, Plan, Provenance, StepTrace, Timestamp, Uid, Verdict,
+};
+
+use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+use crate::records::{
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History,
+    MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+};
+use crate::{Body, Error, Incoming, Result, Spool, life};
+
+/// Everything in memory.
+#[derive(Default)]
+pub struct MemorySpool {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By admission.
+    messages: Vec<Message>,
+    /// By plan.
+    effects: Vec<Stored>,
+    ledger: BTreeMap<(AccountId, Uid, u32), usize>,
+    kv: HashMap<(String, String), Vec<u8>>,
+    accounts: BTreeMap<AccountId, AccountStatus>,
+}
+
+struct Message {
+    id: MessageId,
+    provenance: Provenance,
+    state: MessageState,
+    attempts: u32,
+    due: Timestamp,
+    reason: Option<String>,
+    verdict: Option<Verdict>,
+    labels: Vec<Label>,
+    trace: Vec<StepTrace>,
+    ended: Option<Timestamp>,
+    removed: Option<Timestamp>,
+    events: Vec<Event>,
+    body: Option<Body>,
+}
+
+struct Stored {
+    /// Index of its message.
+    message: usize,
+    effect: Effect,
+    state: EffectState,
+    attempts: u32,
+    due: Timestamp,
+    receipt: Option<Receipt>,
+    reason: Option<String>,
+}
+
+impl Stored {
+    fn open(&self) -> bool {
+        matches!(self.state, EffectState::Pending | EffectState::Inflight)
+    }
+}
+
+impl Message {
+    fn event(&mut self, at: Timestamp, text: String) {
+        self.events.push(Event { at, text });
+    }
+
+    fn repeating_event(&mut self, at: Timestamp, text: String) {
+        if self.events.len() < life::EVENTS as usize {
+            self.event(at, text);
+        }
+    }
+
+    fn set_aside(&mut self, reason: String, now: Timestamp) {
+        self.event(now, life::quarantined(&reason));
+        self.state = MessageState::Quarantined;
+        self.reason = Some(reason);
+        self.ended = None;
+    }
+}
+
+impl State {
+    fn index(&self, id: MessageId) -> Option<usize> {
+        self.messages.iter().position(|message| message.id == id)
+    }
+
+    fn leased(&mut self, lease: &MessageLease) -> Result<usize> {
+        let index = self.index(lease.message).filter(|index| {
+            let message = &self.messages[*index];
+            message.state == MessageState::Running && message.attempts == lease.attempt
+        });
+        index.ok_or_else(|| life::not_leased(lease.message, lease.attempt))
+    }
+
+    fn effect(&self, id: EffectId) -> Option<usize> {
+        self.effects.iter().position(|stored| stored.effect.id == id)
+    }
+
+    fn effects_of(&self, message: usize) -> impl Iterator<Item = &Stored> {
+        self.effects.iter().filter(move |stored| stored.message == message)
+    }
+
+    fn admit(&mut self, arrival: Arrival, octets: Vec<u8>) -> Admitted {
+        let provenance = arrival.provenance;
+        let id = provenance.message();
+        let key = (provenance.account.clone(), provenance.uid.clone(), provenance.ordinal);
+        let found = self.index(id);
+        let index = found.unwrap_or_else(|| {
+            let (at, text) = (provenance.retrieved, life::retrieved(&provenance));
+            self.messages.push(Message {
+                id,
+                provenance,
+                state: MessageState::Spooled,
+                attempts: 0,
+                due: at,
+                reason: None,
+                verdict: None,
+                labels: Vec::new(),
+                trace: Vec::new(),
+                ended: None,
+                removed: None,
+                events: vec![Event { at, text }],
+                body: Some(Body::from(octets)),
+            });
+            self.messages.len() - 1
+        });
+        self.ledger.insert(key, index);
+        Admitted { message: id, new: found.is_none() }
+    }
+
+    fn plan(&mut self, index: usize, plan: Plan, now: Timestamp) {
+        let mut added = 0;
+        for effect in plan.effects {
+            if self.effect(effect.id).is_none() {
+                added += 1;
+                let (state, due) = (EffectState::Pending, now);
+                self.effects.push(Stored {
+                    message: index,
+                    effect,
+                    state,
+                    attempts: 0,
+                    due,
+                    receipt: None,
+                    reason: None,
+                });
+            }
+        }
+        for write in plan.kv {
+            let key = (write.scope, write.key);
+            match write.value {
+                Some(value) => self.kv.insert(key, value),
+                None => self.kv.remove(&key),
+            };
+        }
+        let message = &mut self.messages[index];
+        message.state = life::state_by_plan(&plan.verdict, added > 0);
+        message.reason = life::reason(&plan.verdict);
+        message.ended = life::ended(message.state).then_some(now);
+        message.event(now, life::planned(added, &plan.verdict));
+        if message.state == MessageState::Quarantined
+            && let Some(reason) = &message.reason
+        {
+            let text = life::quarantined(reason);
+            message.event(now, text);
+        }
+        (message.verdict, message.labels, message.trace) = (Some(plan.verdict), plan.labels, plan.trace);
+    }
+
+    fn settle(&mut self, at: usize, settlement: Settlement, now: Timestamp) {
+        let stored = &mut self.effects[at];
+        let (index, required) = (stored.message, stored.effect.required);
+        let message = &mut self.messages[index];
+        match settlement {
+            Settlement::Done(receipt) => {
+                message.event(now, life::effect_done(&stored.effect, &receipt));
+                (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
+            }
+            Settlement::Retry { at, reason } => {
+                let reason = life::clip(reason);
+                message.repeating_event(now, life::effect_retried(&stored.effect, &reason));
+                (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
+                return;
+            }
+            Settlement::Park { reason } => {
+                let reason = life::clip(reason);
+                message.event(now, life::effect_parked(&stored.effect, &reason));
+                if required && message.state == MessageState::Planned {
+                    message.set_aside(life::parked_reason(&stored.effect, &reason), now);
+                }
+                (stored.state, stored.reason) = (EffectState::Parked, Some(reason));
+            }
+        }
+        let open = self.effects_of(index).any(Stored::open);
+        let message = &mut self.messages[index];
+        if let (MessageState::Planned, Some(verdict), false) = (message.state, &message.verdict, open) {
+            message.state = life::state_by_plan(verdict, false);
+            message.ended = Some(now);
+        }
+    }
+
+    /// Whether the message may go, `after` its retrieval.
+    fn expendable(&self, index: usize, after: Duration, now: Timestamp) -> bool {
+        let message = &self.messages[index];
+        let required = || self.effects_of(index).filter(|stored| stored.effect.required);
+        let copies = required().filter(|stored| stored.state == EffectState::Done).count() as u64;
+        let missing = required().count() as u64 - copies;
+        life::expendable(message.state, copies, missing) && message.provenance.retrieved.after(after) <= now
+    }
+}
+
+impl MemorySpool {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Spool for MemorySpool {
+    fn incoming(&self, limit: u64) -> Result<Incoming> {
+        Ok(Incoming::new(limit, None))
+    }
+
+    async fn open(&self, message: MessageId) -> Result<Body> {
+        let state = self.state();
+        let body = state.index(message).and_then(|index| state.messages[index].body.clone());
+        body.ok_or(Error::Gone(message))
+    }
+
+    async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled> {
+        let state = self.state();
+        let known =
+            |entry: &Listed| state.ledger.contains_key(&(account.clone(), entry.uid.clone(), entry.ordinal));
+        let new: Vec<usize> = (0..listing.len()).filter(|index| !known(&listing[*index])).collect();
+        let known = (listing.len() - new.len()) as u64;
+        Ok(Reconciled { new, known })
+    }
+
+    async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>> {
+        let mut read = Vec::new();
+        for arrival in arrivals {
+            life::check_arrival(&arrival)?;
+            let mut octets = Vec::new();
+            let copied = arrival.body.each(|more| {
+                octets.extend_from_slice(more);
+                Ok(())
+            });
+            copied.map_err(|source| Error::Io { doing: "read an arriving message", source })?;
+            read.push((arrival, octets));
+        }
+        let mut state = self.state();
+        Ok(read.into_iter().map(|(arrival, octets)| state.admit(arrival, octets)).collect())
+    }
+
+    async fn removable(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Result<Vec<Removable>> {
+        let DeletePolicy::Done { after } = policy else { return Ok(Vec::new()) };
+        let state = self.state();
+        let mut proved = Vec::new();
+        for (index, entry) in listing.iter().enumerate() {
+            let same = state.ledger.iter().filter(|((a, uid, _), _)| a == account && *uid == entry.uid);
+            let same: Vec<(u32, usize)> = same.map(|((_, _, ordinal), index)| (*ordinal, *index)).collect();
+            let listed = listing.iter().filter(|other| other.uid == entry.uid).count();
+            let Some((_, found)) = same.iter().find(|(ordinal, _)| *ordinal == entry.ordinal) else {
+                continue;
+            };
+            let message = &state.messages[*found];
+            if listed <= same.len()
+                && same.iter().all(|(_, index)| state.expendable(*index, after, now))
+                && life::sizes_agree(entry.size, message.provenance.size)
+            {
+                let (account, uid, ordinal) = (account.clone(), entry.uid.clone(), entry.ordinal);
+                proved.push(Removable { account, uid, ordinal, message: message.id, index });
+            }
+        }
+        Ok(proved)
+    }
+
+    async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        for removable in removed {
+            if let Some(index) = state.index(removable.message) {
+                state.messages[index].removed = Some(now);
+                state.messages[index].event(now, life::REMOVED.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    async fn close_poll(&self, account: &AccountId, outcome: PollOutcome, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let status = state.accounts.entry(account.clone()).or_insert_with(|| AccountStatus {
+            account: account.clone(),
+            last_success: None,
+            last_error: None,
+            failures: 0,
+            listed: None,
+        });
+        match outcome {
+            PollOutcome::Complete { listed } => {
+                (status.last_success, status.listed) = (Some(now), Some(listed));
+                (status.last_error, status.failures) = (None, 0);
+            }
+            PollOutcome::Failed { reason } => {
+                status.last_error = Some((now, life::clip(reason)));
+                status.failures += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>> {
+        let mut state = self.state();
+        let due = |message: &&mut Message| message.state == MessageState::Spooled && message.due <= now;
+        let leases = state.messages.iter_mut().filter(due).take(limit).map(|message| {
+            message.state = MessageState::Running;
+            message.attempts += 1;
+            message.repeating_event(now, life::started(message.attempts));
+            MessageLease {
+                provenance: message.provenance.clone(),
+                message: message.id,
+                attempt: message.attempts,
+                _token: (),
+            }
+        });
+        Ok(leases.collect())
+    }
+
+    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let index = state.leased(&lease)?;
+        state.plan(index, plan, now);
+        Ok(())
+    }
+
+    async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let index = state.leased(&lease)?;
+        let (message, reason) = (&mut state.messages[index], life::clip(reason));
+        message.repeating_event(now, life::deferred(&reason));
+        (message.state, message.due, message.reason) = (MessageState::Spooled, at, Some(reason));
+        Ok(())
+    }
+
+    async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let index = state.leased(&lease)?;
+        state.messages[index].set_aside(life::clip(reason), now);
+        Ok(())
+    }
+
+    async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>> {
+        let State { effects, messages, .. } = &mut *self.state();
+        let due = |stored: &&mut Stored| {
+            stored.state == EffectState::Pending && stored.effect.sink == *sink && stored.due <= now
+        };
+        let leases = effects.iter_mut().filter(due).take(limit).map(|stored| {
+            stored.state = EffectState::Inflight;
+            stored.attempts += 1;
+            let message = &messages[stored.message];
+            EffectLease {
+                effect: stored.effect.clone(),
+                message: message.id,
+                provenance: message.provenance.clone(),
+                attempt: stored.attempts,
+                _token: (),
+            }
+        });
+        Ok(leases.collect())
+    }
+
+    async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let at = state.effect(lease.effect.id).filter(|at| {
+            let stored = &state.effects[*at];
+            stored.state == EffectState::Inflight && stored.attempts == lease.attempt
+        });
+        let at = at.ok_or_else(|| life::effect_not_leased(lease.effect.id, lease.attempt))?;
+        state.settle(at, settlement, now);
+        Ok(())
+    }
+
+    async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {
+        let state = self.state();
+        let waiting = state.messages.iter().filter(|message| message.state == MessageState::Spooled);
+        let pending = state
+            .effects
+            .iter()
+            .filter(|stored| stored.state == EffectState::Pending && sinks.contains(&stored.effect.sink));
+        Ok(waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min())
+    }
+
+    fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.state().kv.get(&(scope.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {
+        let state = self.state();
+        let digits = prefix.to_ascii_lowercase();
+        let matches = |message: &&Message| {
+            message.id.to_string().starts_with(&digits)
+                || message.provenance.digest.to_string().starts_with(&digits)
+                || message.provenance.uid.0.starts_with(prefix.as_bytes())
+        };
+        let found = state.messages.iter().rev().filter(matches).take(life::FOUND);
+        Ok(found.map(|message| message.id).collect())
+    }
+
+    async fn history(&self, message: MessageId) -> Result<Option<History>> {
+        let state = self.state();
+        let Some(index) = state.index(message) else { return Ok(None) };
+        let found = &state.messages[index];
+        let effects = state.effects_of(index).map(|stored| EffectRecord {
+            effect: stored.effect.clone(),
+            state: stored.state,
+            attempts: stored.attempts,
+            due: (stored.state == EffectState::Pending).then_some(stored.due),
+            receipt: stored.receipt.clone(),
+            reason: stored.reason.clone(),
+        });
+        Ok(Some(History {
+            message,
+            provenance: found.provenance.clone(),
+            state: found.state,
+            attempts: found.attempts,
+            reason: found.reason.clone(),
+            labels: found.labels.clone(),
+            verdict: found.verdict.clone(),
+            trace: found.trace.clone(),
+            effects: effects.collect(),
+            removed: found.removed,
+            events: found.events.clone(),
+        }))
+    }
+
+    async fn queue(&self, filter: QueueFilter) -> Result<Vec<QueueRow>> {
+        let state = self.state();
+        let mut rows = Vec::new();
+        for (index, message) in state.messages.iter().enumerate() {
+            if filter.account.as_ref().is_some_and(|account| *account != message.provenance.account) {
+                continue;
+            }
+            let row = QueueRow {
+                message: message.id,
+                account: message.provenance.account.clone(),
+                state: message.state,
+                effect: None,
+                effect_state: None,
+                summary: None,
+                sink: None,
+                attempts: message.attempts,
+                due: (message.state == MessageState::Spooled).then_some(message.due),
+                reason: message.reason.clone(),
+            };
+            let waits = matches!(
+                message.state,
+                MessageState::Spooled | MessageState::Running | MessageState::Quarantined
+            );
+            if waits && filter.sink.is_none() {
+                rows.push(row.clone());
+            }
+            let shown = state.effects_of(index).filter(|stored| {
+                stored.state != EffectState::Done
+                    && filter.sink.as_ref().is_none_or(|sink| *sink == stored.effect.sink)
+            });
+            rows.extend(shown.map(|stored| QueueRow {
+                effect: Some(stored.effect.id),
+                effect_state: Some(stored.state),
+                summary: Some(stored.effect.summary()),
+                sink: Some(stored.effect.sink.clone()),
+                attempts: stored.attempts,
+                due: (stored.state == EffectState::Pending).then_some(stored.due),
+                reason: stored.reason.clone(),
+                ..row.clone()
+            }));
+        }
+        if filter.limit > 0 {
+            rows.truncate(filter.limit);
+        }
+        Ok(rows)
+    }
+
+    async fn counts(&self, account: Option<&AccountId>) -> Result<Counts> {
+        let state = self.state();
+        let mut counts = Counts::default();
+        for (index, message) in state.messages.iter().enumerate() {
+            if account.is_some_and(|account| *account != message.provenance.account) {
+                continue;
+            }
+            counts.admitted += 1;
+            counts.removed += u64::from(message.removed.is_some());
+            match message.state {
+                MessageState::Spooled | MessageState::Running => counts.waiting += 1,
+                MessageState::Planned => counts.planned += 1,
+                MessageState::Done => counts.done += 1,
+                MessageState::Discarded => counts.discarded += 1,
+                MessageState::Quarantined => counts.quarantined += 1,
+            }
+            for stored in state.effects_of(index) {
+                match stored.state {
+                    EffectState::Pending | EffectState::Inflight => counts.effects_open += 1,
+                    EffectState::Done => counts.effects_done += 1,
+                    EffectState::Parked => counts.effects_parked += 1,
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountStatus>> {
+        Ok(self.state().accounts.values().cloned().collect())
+    }
+
+    async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {
+        let mut state = self.state();
+        let mut swept = Swept::default();
+        for message in &mut state.messages {
+            let over = message.ended.is_some_and(|ended| ended.after(keep) <= now);
+            if over && life::ended(message.state) && message.body.take().is_some() {
+                swept.bodies += 1;
+                swept.octets += message.provenance.size;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+#[cfg(test)]
+impl MemorySpool {
+    /// What a restart does to a spool that outlives it.
+    pub(crate) fn restart(&self) {
+        let mut state = self.state();
+        for message in &mut state.messages {
+            if message.state == MessageState::Running {
+                message.state = MessageState::Spooled;
+            }
+        }
+        for stored in &mut state.effects {
+            if stored.state == EffectState::Inflight {
+                stored.state = EffectState::Pending;
+            }
+        }
+    }
+}

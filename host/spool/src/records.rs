@@ -1,0 +1,257 @@
+//! What the spool hands out and takes in, as plain data.
+
+use postroom_mail::{
+    AccountId, Digest, Effect, EffectId, Label, MessageId, Name, Provenance, StepTrace, Timestamp, Verdict,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::body::Sealed;
+
+/// A message that was retrieved whole and waits to be admitted.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where it came from; size and digest are the sealed body's.
+    pub provenance: Provenance,
+    /// Its octets.
+    pub body: Sealed,
+}
+
+/// The answer to an arrival, in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Its id.
+    pub message: MessageId,
+    /// `false` when it was there already.
+    pub new: bool,
+}
+
+/// Where a message is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageState {
+    /// Durable here, waiting for the pipeline (perhaps again).
+    Spooled,
+    /// In the pipeline now.
+    Running,
+    /// Its plan is committed, effects are open.
+    Planned,
+    /// Every effect has a receipt (or, if not required, is parked).
+    Done,
+    /// Let go by a step that holds the grant.
+    Discarded,
+    /// Set aside with a reason.
+    Quarantined,
+}
+
+/// Where an effect is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EffectState {
+    /// Waits, perhaps for its next try.
+    Pending,
+    /// Being carried out.
+    Inflight,
+    /// Has a receipt.
+    Done,
+    /// Set aside with a reason.
+    Parked,
+}
+
+/// A message taken out of the inbox for one run. Not `Clone`: it is settled by exactly one call.
+#[derive(Debug)]
+pub struct MessageLease {
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Its id.
+    pub message: MessageId,
+    /// Which attempt this is, from 1; already counted durably.
+    pub attempt: u32,
+    pub(crate) _token: (),
+}
+
+/// An effect taken out of the outbox. Not `Clone`.
+#[derive(Debug)]
+pub struct EffectLease {
+    /// What to do.
+    pub effect: Effect,
+    /// For which message.
+    pub message: MessageId,
+    /// Where that came from.
+    pub provenance: Provenance,
+    /// Which attempt this is, from 1; already counted durably.
+    pub attempt: u32,
+    pub(crate) _token: (),
+}
+
+/// A sink's proof that an effect happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Where it is now, in the sink's terms: a path, a URL-like key, the server's reply.
+    pub location: String,
+    /// What proves it: a checksum, an ETag, a queue id.
+    pub proof: String,
+    /// The content was there already (an earlier attempt, or the same octets).
+    pub already: bool,
+}
+
+/// How an attempt at an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It happened.
+    Done(Receipt),
+    /// Try again.
+    Retry {
+        /// Not before.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Set aside for the operator.
+    Park {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One line of a message's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// An effect and how far it got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectRecord {
+    /// What was to be done.
+    pub effect: Effect,
+    /// How far it got.
+    pub state: EffectState,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is due next, while pending.
+    pub due: Option<Timestamp>,
+    /// The proof, when done.
+    pub receipt: Option<Receipt>,
+    /// Why it waits or was parked.
+    pub reason: Option<String>,
+}
+
+/// Everything known of one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Its id.
+    pub message: MessageId,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Where it is.
+    pub state: MessageState,
+    /// Runs of the pipeline so far.
+    pub attempts: u32,
+    /// Why it waits or was set aside.
+    pub reason: Option<String>,
+    /// Labels of its plan.
+    pub labels: Vec<Label>,
+    /// Verdict of its plan.
+    pub verdict: Option<Verdict>,
+    /// What each step did.
+    pub trace: Vec<StepTrace>,
+    /// Its effects in order.
+    pub effects: Vec<EffectRecord>,
+    /// When the server confirmed its deletion.
+    pub removed: Option<Timestamp>,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Which rows of the queue to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueFilter {
+    /// Only this account.
+    pub account: Option<AccountId>,
+    /// Only effects of this sink.
+    pub sink: Option<Name>,
+    /// At most so many; 0 is no limit.
+    pub limit: usize,
+}
+
+/// One row of the queue: a message that waits or was set aside, or an effect that does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// The message.
+    pub message: MessageId,
+    /// Its account.
+    pub account: AccountId,
+    /// State of the message.
+    pub state: MessageState,
+    /// The effect, when the row is one.
+    pub effect: Option<EffectId>,
+    /// State of the effect.
+    pub effect_state: Option<EffectState>,
+    /// The effect in one line.
+    pub summary: Option<String>,
+    /// Its sink.
+    pub sink: Option<Name>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it is due next.
+    pub due: Option<Timestamp>,
+    /// Why it waits or was set aside.
+    pub reason: Option<String>,
+}
+
+/// Totals. Every admitted message is in exactly one of the message states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Messages ever admitted.
+    pub admitted: u64,
+    /// Waiting for the pipeline or in it.
+    pub waiting: u64,
+    /// Planned, with effects open.
+    pub planned: u64,
+    /// Done.
+    pub done: u64,
+    /// Discarded.
+    pub discarded: u64,
+    /// Quarantined.
+    pub quarantined: u64,
+    /// Deletions at the server that it confirmed.
+    pub removed: u64,
+    /// Effects waiting or being carried out.
+    pub effects_open: u64,
+    /// Effects with a receipt.
+    pub effects_done: u64,
+    /// Effects parked.
+    pub effects_parked: u64,
+}
+
+/// What is known of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountStatus {
+    /// The account.
+    pub account: AccountId,
+    /// When a poll last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// When a poll last failed, and why; cleared by a success.
+    pub last_error: Option<(Timestamp, String)>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Messages in the last complete listing.
+    pub listed: Option<u64>,
+}
+
+/// What a sweep freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swept {
+    /// Bodies that are gone.
+    pub bodies: u64,
+    /// Octets freed on disk.
+    pub octets: u64,
+}
+
+/// A stored digest disagrees with the octets. Kept here so that both implementations say it alike.
+pub(crate) fn damaged(message: MessageId, expected: &Digest) -> String {
+    format!("the body of message {message} no longer has the digest {expected}")
+}

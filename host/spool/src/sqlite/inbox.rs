@@ -1,0 +1,210 @@
+//! Messages from admission to their plan. Every function works inside one open transaction.
+
+use postroom_mail::{MessageId, Plan, Timestamp, Verdict};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::fault::Outcome;
+use super::rows::{self, PROVENANCE, event, repeating_event, signed};
+use super::writer::Unit;
+use crate::life;
+use crate::records::{Admitted, Arrival, MessageLease, MessageState};
+use crate::{Error, ledger::Listed};
+
+/// Commit point 1: octets to the segment, a row for the message, a row for the ledger.
+pub(super) fn admit(unit: &mut Unit<'_>, arrivals: &[Arrival]) -> Outcome<Vec<Admitted>> {
+    arrivals.iter().map(|arrival| admit_one(unit, arrival)).collect()
+}
+
+fn admit_one(unit: &mut Unit<'_>, arrival: &Arrival) -> Outcome<Admitted> {
+    life::check_arrival(arrival)?;
+    let provenance = &arrival.provenance;
+    let message = provenance.message();
+    let (seq, new) = match rows::sequence(unit.sql, message)? {
+        Some(seq) => (seq, false),
+        None => (insert(unit, arrival, message)?, true),
+    };
+    // The ledger points at what the server last showed under this unique-id.
+    let mut point = unit.sql.prepare_cached(
+        "INSERT INTO ledger (account, uid, ordinal, message) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET message = excluded.message WHERE message <> excluded.message",
+    )?;
+    point.execute(params![provenance.account.as_str(), provenance.uid.0, provenance.ordinal, seq])?;
+    Ok(Admitted { message, new })
+}
+
+fn insert(unit: &mut Unit<'_>, arrival: &Arrival, message: MessageId) -> Outcome<i64> {
+    let provenance = &arrival.provenance;
+    unit.appended = true;
+    let place = unit.segments.append(message, &arrival.body)?;
+    let mut extend = unit.sql.prepare_cached(
+        "INSERT INTO segments (number, end) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET end = excluded.end",
+    )?;
+    extend.execute(params![place.segment, signed(place.end(provenance.size))])?;
+    let mut add = unit.sql.prepare_cached(
+        "INSERT INTO messages (id, account, uid, ordinal, digest, size, retrieved, state, due, segment, offset, crc)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'spooled', ?7, ?8, ?9, ?10)",
+    )?;
+    let seq = add.insert(params![
+        message.0.0,
+        provenance.account.as_str(),
+        provenance.uid.0,
+        provenance.ordinal,
+        provenance.digest.0,
+        signed(provenance.size),
+        provenance.retrieved.0,
+        place.segment,
+        signed(place.offset),
+        place.crc,
+    ])?;
+    event(unit.sql, seq, provenance.retrieved, &life::retrieved(provenance))?;
+    Ok(seq)
+}
+
+/// Takes due messages, oldest admission first.
+pub(super) fn lease(unit: &mut Unit<'_>, limit: usize, now: Timestamp) -> Outcome<Vec<MessageLease>> {
+    let mut due = unit.sql.prepare_cached(&format!(
+        "SELECT {PROVENANCE}, m.id, m.seq, m.attempts FROM messages m INDEXED BY messages_inbox
+         WHERE m.state = 'spooled' AND m.due <= ?1 ORDER BY m.seq LIMIT ?2"
+    ))?;
+    let mut take = unit
+        .sql
+        .prepare_cached("UPDATE messages SET state = 'running', attempts = attempts + 1 WHERE seq = ?1")?;
+    let mut leases = Vec::new();
+    // All rows are read before the first is changed.
+    let mut rows = due.query(params![now.0, rows::limit(limit)])?;
+    while let Some(row) = rows.next()? {
+        let attempts: u32 = row.get(8)?;
+        let lease = MessageLease {
+            provenance: rows::provenance(row)?,
+            message: rows::message_id(row, 6)?,
+            attempt: attempts.saturating_add(1),
+            _token: (),
+        };
+        leases.push((row.get::<_, i64>(7)?, lease));
+    }
+    drop(rows);
+    for (seq, lease) in &leases {
+        take.execute(params![seq])?;
+        repeating_event(unit.sql, *seq, now, &life::started(lease.attempt))?;
+    }
+    Ok(leases.into_iter().map(|(_, lease)| lease).collect())
+}
+
+/// Puts back what was taken but never reached its caller; no octet of it was parsed.
+pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[MessageLease]) -> Outcome<()> {
+    let mut back = unit.sql.prepare_cached(
+        "UPDATE messages SET state = 'spooled', attempts = attempts - 1
+         WHERE id = ?1 AND state = 'running' AND attempts = ?2",
+    )?;
+    for lease in leases {
+        back.execute(params![lease.message.0.0, lease.attempt])?;
+    }
+    Ok(())
+}
+
+/// Commit point 2.
+pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: Timestamp) -> Outcome<()> {
+    let seq = leased(unit, lease)?;
+    let mut add = unit.sql.prepare_cached(
+        "INSERT INTO effects (id, message, sink, state, due, required, body)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut added = 0;
+    for effect in &plan.effects {
+        let body = serde_json::to_string(effect)?;
+        added +=
+            add.execute(params![effect.id.0.0, seq, effect.sink.as_str(), now.0, effect.required, body])?;
+    }
+    write_kv(unit, plan)?;
+    let state = life::state_by_plan(&plan.verdict, added > 0);
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE messages SET state = ?2, reason = ?3, verdict = ?4, labels = ?5, trace = ?6, ended = ?7
+         WHERE seq = ?1",
+    )?;
+    set.execute(params![
+        seq,
+        rows::message_word(state),
+        life::reason(&plan.verdict),
+        serde_json::to_string(&plan.verdict)?,
+        serde_json::to_string(&plan.labels)?,
+        serde_json::to_string(&plan.trace)?,
+        life::ended(state).then_some(now.0),
+    ])?;
+    event(unit.sql, seq, now, &life::planned(added, &plan.verdict))?;
+    match (&plan.verdict, life::reason(&plan.verdict)) {
+        (Verdict::Quarantine { .. }, Some(reason)) => event(unit.sql, seq, now, &life::quarantined(&reason)),
+        _ => Ok(()),
+    }
+}
+
+fn write_kv(unit: &Unit<'_>, plan: &Plan) -> Outcome<()> {
+    let mut put = unit.sql.prepare_cached(
+        "INSERT INTO kv (scope, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
+    )?;
+    let mut delete = unit.sql.prepare_cached("DELETE FROM kv WHERE scope = ?1 AND key = ?2")?;
+    for write in &plan.kv {
+        match &write.value {
+            Some(value) => put.execute(params![write.scope, write.key, value])?,
+            None => delete.execute(params![write.scope, write.key])?,
+        };
+    }
+    Ok(())
+}
+
+/// The run failed for now.
+pub(super) fn defer(
+    unit: &mut Unit<'_>,
+    lease: &MessageLease,
+    at: Timestamp,
+    reason: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    let seq = leased(unit, lease)?;
+    let mut set = unit
+        .sql
+        .prepare_cached("UPDATE messages SET state = 'spooled', due = ?2, reason = ?3 WHERE seq = ?1")?;
+    set.execute(params![seq, at.0, reason])?;
+    repeating_event(unit.sql, seq, now, &life::deferred(reason))
+}
+
+/// The run failed for good.
+pub(super) fn quarantine(
+    unit: &mut Unit<'_>,
+    lease: &MessageLease,
+    reason: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    let seq = leased(unit, lease)?;
+    set_aside(unit, seq, reason, now)
+}
+
+/// Sets a message aside.
+pub(super) fn set_aside(unit: &Unit<'_>, seq: i64, reason: &str, now: Timestamp) -> Outcome<()> {
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE messages SET state = 'quarantined', reason = ?2, ended = NULL WHERE seq = ?1",
+    )?;
+    set.execute(params![seq, reason])?;
+    event(unit.sql, seq, now, &life::quarantined(reason))
+}
+
+/// The message's row, when the lease still holds.
+fn leased(unit: &Unit<'_>, lease: &MessageLease) -> Outcome<i64> {
+    let mut query = unit.sql.prepare_cached("SELECT seq, state, attempts FROM messages WHERE id = ?1")?;
+    let found = query.query_row(params![lease.message.0.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
+    });
+    let Some((seq, state, attempts)) = found.optional()? else {
+        return Err(Error::Conflict(format!("message {} was never admitted", lease.message)).into());
+    };
+    if rows::message_state(&state)? != MessageState::Running || attempts != lease.attempt {
+        return Err(life::not_leased(lease.message, lease.attempt).into());
+    }
+    Ok(seq)
+}
+
+/// Whether the ledger knows an entry of a listing.
+pub(super) fn known(sql: &rusqlite::Connection, account: &str, entry: &Listed) -> Outcome<bool> {
+    let mut query =
+        sql.prepare_cached("SELECT 1 FROM ledger WHERE account = ?1 AND uid = ?2 AND ordinal = ?3")?;
+    Ok(query.exists(params![account, entry.uid.0, entry.ordinal])?)
+}

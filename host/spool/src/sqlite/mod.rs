@@ -1,0 +1,401 @@
+//! The spool of one machine: an SQLite database and segment files in one directory that one process holds.
+//!
+//! All changes go through one thread (`writer`), reads through connections of their own. SQL stays in here.
+
+mod fault;
+mod inbox;
+mod ledger;
+mod outbox;
+mod questions;
+mod recover;
+mod rows;
+mod schema;
+mod segments;
+#[cfg(test)]
+mod sync_failure;
+mod upkeep;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use postroom_mail::{AccountId, MessageId, Name, Plan, Timestamp};
+use rusqlite::Connection;
+use rustix::fs::{FlockOperation, flock};
+
+use self::fault::{Fault, Outcome};
+pub(crate) use self::segments::Sizes;
+use self::writer::{Desk, Unit, Writer};
+use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+use crate::records::{
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, History, MessageLease, QueueFilter, QueueRow,
+    Settlement, Swept,
+};
+use crate::{Body, Error, Incoming, Result, Spool, life};
+
+/// Idle read connections that are kept.
+const READERS: usize = 4;
+
+/// The embedded spool.
+pub struct SqliteSpool {
+    /// First, so that the thread ends before the lock is given up.
+    writer: Option<Writer>,
+    readers: Readers,
+    polled: Arc<Mutex<Polled>>,
+    _lock: Option<File>,
+}
+
+/// Times of success that are later than what is recorded; they alone are not worth a write.
+#[derive(Default)]
+struct Polled {
+    latest: HashMap<AccountId, Timestamp>,
+    unwritten: HashSet<AccountId>,
+}
+
+impl SqliteSpool {
+    /// Opens the state directory, makes it when there is none, holds it against other processes, and puts right what
+    /// the last run left.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process holds it, [`Error::NewerSchema`] when a newer version wrote it, and
+    /// whatever the storage says.
+    pub fn open(state: &Path) -> Result<Self> {
+        Self::open_with(state, Sizes::default())
+    }
+
+    pub(crate) fn open_with(state: &Path, sizes: Sizes) -> Result<Self> {
+        let making = |source| Error::storage(state, "make its directory", source);
+        for directory in [state.to_owned(), incoming_directory(state), segment_directory(state)] {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(making)?;
+        }
+        let lock = hold(state)?;
+        recover::incoming(&incoming_directory(state))?;
+        let opened = schema::open_writer(state).and_then(|mut sql| {
+            recover::leases(&mut sql)?;
+            let segments = recover::bodies(&sql, &segment_directory(state), sizes)?;
+            Ok((sql, segments))
+        });
+        let (sql, segments) = opened.map_err(|fault| fault.into_error(state))?;
+        // The names of new files and directories must outlast a power cut too.
+        File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
+        let polled = Arc::new(Mutex::new(Polled::default()));
+        let unwritten = polled.clone();
+        let flush = move |sql: &Connection| write_successes(sql, &unwritten);
+        let writer = Writer::start(sql, segments, state.to_owned(), flush)?;
+        Ok(Self { writer: Some(writer), readers: Readers::new(state), polled, _lock: Some(lock) })
+    }
+
+    /// Opens the state directory for questions only, beside a host that may be running on it. Calls that would change
+    /// something are refused with [`Error::InUse`].
+    ///
+    /// # Errors
+    /// When there is no state, or a newer version wrote it.
+    pub fn open_readonly(state: &Path) -> Result<Self> {
+        if !schema::exists(state) {
+            let source =
+                io::Error::new(io::ErrorKind::NotFound, format!("nothing is in {}", state.display()));
+            return Err(Error::Io { doing: "find its database", source });
+        }
+        let readers = Readers::new(state);
+        readers.with(|sql| match schema::version(sql)? {
+            0 => Err(rows::corrupt("the database has no tables yet")),
+            _ => Ok(()),
+        })?;
+        Ok(Self { writer: None, readers, polled: Arc::default(), _lock: None })
+    }
+
+    fn desk(&self) -> Result<&Desk> {
+        match &self.writer {
+            Some(writer) => writer.desk(),
+            None => Err(Error::InUse { path: self.readers.state.display().to_string() }),
+        }
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnMut(&mut Unit<'_>) -> Outcome<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.desk()?.call(work, |done| done).await
+    }
+
+    /// Like `write`, for leases: when the caller is gone before they reach it, they are put back.
+    async fn lease<L, F>(&self, take: F, put_back: PutBack<L>) -> Result<Vec<L>>
+    where
+        F: FnMut(&mut Unit<'_>) -> Outcome<Vec<L>> + Send + 'static,
+        L: Send + 'static,
+    {
+        let desk = self.desk()?;
+        let back = desk.clone();
+        let finish = move |leases| Unclaimed { leases, desk: back, put_back };
+        Ok(desk.call(take, finish).await?.claim())
+    }
+
+    async fn read<T, F>(&self, question: F) -> Result<T>
+    where
+        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let readers = self.readers.clone();
+        blocking(move || readers.with(question)).await
+    }
+}
+
+type PutBack<L> = fn(&mut Unit<'_>, &[L]) -> Outcome<()>;
+
+/// Leases on the way to their caller.
+struct Unclaimed<L: Send + 'static> {
+    leases: Vec<L>,
+    desk: Desk,
+    put_back: PutBack<L>,
+}
+
+impl<L: Send + 'static> Unclaimed<L> {
+    fn claim(mut self) -> Vec<L> {
+        std::mem::take(&mut self.leases)
+    }
+}
+
+impl<L: Send + 'static> Drop for Unclaimed<L> {
+    fn drop(&mut self) {
+        let (leases, put_back) = (std::mem::take(&mut self.leases), self.put_back);
+        if !leases.is_empty() {
+            self.desk.post(move |unit| put_back(unit, &leases));
+        }
+    }
+}
+
+#[async_trait]
+impl Spool for SqliteSpool {
+    fn incoming(&self, limit: u64) -> Result<Incoming> {
+        self.desk()?;
+        Ok(Incoming::new(limit, Some(incoming_directory(&self.readers.state))))
+    }
+
+    async fn open(&self, message: MessageId) -> Result<Body> {
+        let readers = self.readers.clone();
+        blocking(move || readers.body(message)).await
+    }
+
+    async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled> {
+        let (account, listing) = (account.clone(), listing.to_vec());
+        self.read(move |sql| ledger::reconcile(sql, &account, &listing)).await
+    }
+
+    async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>> {
+        self.write(move |unit| inbox::admit(unit, &arrivals)).await
+    }
+
+    async fn removable(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Result<Vec<Removable>> {
+        let (account, listing) = (account.clone(), listing.to_vec());
+        self.read(move |sql| ledger::removable(sql, &account, &listing, policy, now)).await
+    }
+
+    async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {
+        self.write(move |unit| ledger::removed(unit, &removed, now)).await
+    }
+
+    async fn close_poll(&self, account: &AccountId, outcome: PollOutcome, now: Timestamp) -> Result<()> {
+        let account = account.clone();
+        if let PollOutcome::Complete { listed } = outcome {
+            let asked = account.clone();
+            let recorded = self.read(move |sql| ledger::account(sql, &asked)).await?;
+            let same = |status: &AccountStatus| {
+                status.last_success.is_some() && status.failures == 0 && status.listed == Some(listed)
+            };
+            if recorded.as_ref().is_some_and(same) {
+                self.desk()?;
+                let mut polled = locked(&self.polled);
+                polled.latest.insert(account.clone(), now);
+                polled.unwritten.insert(account);
+                return Ok(());
+            }
+        }
+        self.write(move |unit| ledger::close_poll(unit, &account, &outcome, now)).await
+    }
+
+    async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>> {
+        self.lease(move |unit| inbox::lease(unit, limit, now), inbox::unlease).await
+    }
+
+    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()> {
+        self.write(move |unit| inbox::plan(unit, &lease, &plan, now)).await
+    }
+
+    async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
+        let reason = life::clip(reason);
+        self.write(move |unit| inbox::defer(unit, &lease, at, &reason, now)).await
+    }
+
+    async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
+        let reason = life::clip(reason);
+        self.write(move |unit| inbox::quarantine(unit, &lease, &reason, now)).await
+    }
+
+    async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>> {
+        let sink = sink.clone();
+        self.lease(move |unit| outbox::lease(unit, &sink, limit, now), outbox::unlease).await
+    }
+
+    async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
+        self.write(move |unit| outbox::settle(unit, &lease, &settlement, now)).await
+    }
+
+    async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {
+        let sinks = sinks.to_vec();
+        self.read(move |sql| questions::next_due(sql, &sinks)).await
+    }
+
+    fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
+        self.readers.with(|sql| questions::kv_get(sql, scope, key))
+    }
+
+    async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {
+        let prefix = prefix.to_owned();
+        self.read(move |sql| questions::find(sql, &prefix)).await
+    }
+
+    async fn history(&self, message: MessageId) -> Result<Option<History>> {
+        self.read(move |sql| questions::history(sql, message)).await
+    }
+
+    async fn queue(&self, filter: QueueFilter) -> Result<Vec<QueueRow>> {
+        self.read(move |sql| questions::queue(sql, &filter)).await
+    }
+
+    async fn counts(&self, account: Option<&AccountId>) -> Result<Counts> {
+        let account = account.cloned();
+        self.read(move |sql| questions::counts(sql, account.as_ref())).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountStatus>> {
+        let mut accounts = self.read(ledger::accounts).await?;
+        let polled = locked(&self.polled);
+        for status in &mut accounts {
+            status.last_success = status.last_success.max(polled.latest.get(&status.account).copied());
+        }
+        Ok(accounts)
+    }
+
+    async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {
+        let until = earlier(now, keep);
+        let mut bodies = 0;
+        loop {
+            let forgotten = self.write(move |unit| upkeep::forget(unit, until)).await?;
+            bodies += forgotten as u64;
+            if forgotten < upkeep::SLICE {
+                break;
+            }
+        }
+        let mut octets = self.write(upkeep::free_empty).await?;
+        // One at a time, so that the mail does not wait for it.
+        for segment in self.write(upkeep::sparse).await? {
+            octets += self.write(move |unit| upkeep::copy_out(unit, segment)).await?;
+        }
+        Ok(Swept { bodies, octets })
+    }
+}
+
+/// Read connections, opened when needed, and kept.
+#[derive(Clone)]
+struct Readers {
+    state: Arc<Path>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    fn new(state: &Path) -> Self {
+        Self { state: state.into(), idle: Arc::default() }
+    }
+
+    /// Asks within one read transaction, so that all of an answer is of one moment.
+    fn with<T>(&self, question: impl FnOnce(&Connection) -> Outcome<T>) -> Result<T> {
+        let idle = locked(&self.idle).pop();
+        let asked = match idle {
+            Some(connection) => Ok(connection),
+            None => schema::open_reader(&self.state),
+        };
+        let answer = asked.and_then(|mut connection| {
+            let transaction = connection.transaction()?;
+            let answer = question(&transaction)?;
+            transaction.finish()?;
+            let mut idle = locked(&self.idle);
+            if idle.len() < READERS {
+                idle.push(connection);
+            }
+            Ok(answer)
+        });
+        answer.map_err(|fault: Fault| fault.into_error(&self.state))
+    }
+
+    fn body(&self, message: MessageId) -> Result<Body> {
+        let mut before = None;
+        loop {
+            let Some((place, size)) = self.with(|sql| rows::place(sql, message))?.flatten() else {
+                return Err(Error::Gone(message));
+            };
+            match segments::read(&segment_directory(&self.state), message, place, size) {
+                // It may have been moved or swept between the question and the file.
+                Err(Error::Corrupt { .. }) if before != Some(place) => before = Some(place),
+                result => return result,
+            }
+        }
+    }
+}
+
+fn write_successes(sql: &Connection, polled: &Mutex<Polled>) -> Outcome<()> {
+    let mut polled = locked(polled);
+    let unwritten = std::mem::take(&mut polled.unwritten);
+    for account in &unwritten {
+        if let Some(at) = polled.latest.get(account) {
+            ledger::record_success(sql, account, *at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The lock is the operating system's: it ends with the process, however that ends.
+fn hold(state: &Path) -> Result<File> {
+    let failed = |source| Error::storage(state, "lock its directory", source);
+    let options =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).to_owned();
+    let file = options.open(state.join("lock")).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse { path: state.display().to_string() }),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let failed = |error: tokio::task::JoinError| Error::Io { doing: "finish reading", source: error.into() };
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}
+
+fn earlier(now: Timestamp, by: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn incoming_directory(state: &Path) -> PathBuf {
+    state.join("incoming")
+}
+
+fn segment_directory(state: &Path) -> PathBuf {
+    state.join("segments")
+}

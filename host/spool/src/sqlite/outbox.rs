@@ -1,0 +1,149 @@
+//! Effects from their plan to their receipt. Every function works inside one open transaction.
+
+use postroom_mail::{Effect, Name, Timestamp, Verdict};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::fault::Outcome;
+use super::inbox::set_aside;
+use super::rows::{self, PROVENANCE, event, repeating_event};
+use super::writer::Unit;
+use crate::life;
+use crate::records::{EffectLease, EffectState, MessageState, Settlement};
+
+/// Takes due effects of one sink, oldest first.
+pub(super) fn lease(
+    unit: &mut Unit<'_>,
+    sink: &Name,
+    limit: usize,
+    now: Timestamp,
+) -> Outcome<Vec<EffectLease>> {
+    let mut due = unit.sql.prepare_cached(&format!(
+        "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq FROM effects e INDEXED BY effects_outbox
+         JOIN messages m ON m.seq = e.message
+         WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.seq LIMIT ?3"
+    ))?;
+    let mut take = unit
+        .sql
+        .prepare_cached("UPDATE effects SET state = 'inflight', attempts = attempts + 1 WHERE seq = ?1")?;
+    let (mut leases, mut unreadable) = (Vec::new(), Vec::new());
+    let mut rows = due.query(params![sink.as_str(), now.0, rows::limit(limit)])?;
+    while let Some(row) = rows.next()? {
+        let (attempts, body): (u32, String) = (row.get(8)?, row.get(9)?);
+        let effect: Effect = match serde_json::from_str(&body) {
+            Ok(effect) => effect,
+            Err(error) => {
+                unreadable.push((row.get::<_, i64>(7)?, row.get::<_, i64>(10)?, error.to_string()));
+                continue;
+            }
+        };
+        let lease = EffectLease {
+            effect,
+            message: rows::message_id(row, 6)?,
+            provenance: rows::provenance(row)?,
+            attempt: attempts.saturating_add(1),
+            _token: (),
+        };
+        leases.push((row.get::<_, i64>(7)?, lease));
+    }
+    drop(rows);
+    for (seq, message, error) in &unreadable {
+        // It must not stop the others of its sink.
+        let reason = format!("the stored effect cannot be read: {error}");
+        let mut park =
+            unit.sql.prepare_cached("UPDATE effects SET state = 'parked', reason = ?2 WHERE seq = ?1")?;
+        park.execute(params![seq, reason])?;
+        set_aside(unit, *message, &reason, now)?;
+    }
+    for (seq, _) in &leases {
+        take.execute(params![seq])?;
+    }
+    Ok(leases.into_iter().map(|(_, lease)| lease).collect())
+}
+
+/// Puts back what was taken but never reached its caller.
+pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[EffectLease]) -> Outcome<()> {
+    let mut back = unit.sql.prepare_cached(
+        "UPDATE effects SET state = 'pending', attempts = attempts - 1
+         WHERE id = ?1 AND state = 'inflight' AND attempts = ?2",
+    )?;
+    for lease in leases {
+        back.execute(params![lease.effect.id.0.0, lease.attempt])?;
+    }
+    Ok(())
+}
+
+/// Commit point 3.
+pub(super) fn settle(
+    unit: &mut Unit<'_>,
+    lease: &EffectLease,
+    settlement: &Settlement,
+    now: Timestamp,
+) -> Outcome<()> {
+    let (seq, message) = leased(unit, lease)?;
+    match settlement {
+        Settlement::Done(receipt) => {
+            let mut set = unit.sql.prepare_cached(
+                "UPDATE effects SET state = 'done', receipt = ?2, reason = NULL WHERE seq = ?1",
+            )?;
+            set.execute(params![seq, serde_json::to_string(receipt)?])?;
+            event(unit.sql, message, now, &life::effect_done(&lease.effect, receipt))?;
+        }
+        Settlement::Retry { at, reason } => {
+            let mut set = unit.sql.prepare_cached(
+                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3 WHERE seq = ?1",
+            )?;
+            let reason = life::clip(reason.clone());
+            set.execute(params![seq, at.0, reason])?;
+            return repeating_event(unit.sql, message, now, &life::effect_retried(&lease.effect, &reason));
+        }
+        Settlement::Park { reason } => {
+            let mut set =
+                unit.sql.prepare_cached("UPDATE effects SET state = 'parked', reason = ?2 WHERE seq = ?1")?;
+            let reason = life::clip(reason.clone());
+            set.execute(params![seq, reason])?;
+            event(unit.sql, message, now, &life::effect_parked(&lease.effect, &reason))?;
+            if lease.effect.required && state(unit, message)?.0 == MessageState::Planned {
+                return set_aside(unit, message, &life::parked_reason(&lease.effect, &reason), now);
+            }
+        }
+    }
+    complete(unit, message, now)
+}
+
+/// Ends a planned message whose last open effect was settled.
+fn complete(unit: &Unit<'_>, message: i64, now: Timestamp) -> Outcome<()> {
+    let (MessageState::Planned, Some(verdict)) = state(unit, message)? else { return Ok(()) };
+    let mut open = unit
+        .sql
+        .prepare_cached("SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')")?;
+    if open.exists(params![message])? {
+        return Ok(());
+    }
+    let mut set = unit.sql.prepare_cached("UPDATE messages SET state = ?2, ended = ?3 WHERE seq = ?1")?;
+    set.execute(params![message, rows::message_word(life::state_by_plan(&verdict, false)), now.0])?;
+    Ok(())
+}
+
+fn state(unit: &Unit<'_>, message: i64) -> Outcome<(MessageState, Option<Verdict>)> {
+    let mut query = unit.sql.prepare_cached("SELECT state, verdict FROM messages WHERE seq = ?1")?;
+    let (state, verdict): (String, Option<String>) =
+        query.query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((rows::message_state(&state)?, rows::json(verdict)?))
+}
+
+/// The rows of the effect and its message, when the lease still holds.
+fn leased(unit: &Unit<'_>, lease: &EffectLease) -> Outcome<(i64, i64)> {
+    let mut query =
+        unit.sql.prepare_cached("SELECT seq, message, state, attempts FROM effects WHERE id = ?1")?;
+    let found = query.query_row(params![lease.effect.id.0.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, u32>(3)?))
+    });
+    match found.optional()? {
+        Some((seq, message, state, attempts))
+            if rows::effect_state(&state)? == EffectState::Inflight && attempts == lease.attempt =>
+        {
+            Ok((seq, message))
+        }
+        _ => Err(life::effect_not_leased(lease.effect.id, lease.attempt).into()),
+    }
+}

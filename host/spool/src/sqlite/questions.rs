@@ -1,0 +1,205 @@
+//! Answers about what is here. Reads only.
+
+use postroom_mail::{AccountId, Digest, MessageId, Provenance, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::fault::Outcome;
+use super::rows::{self, PROVENANCE, unsigned};
+use crate::life;
+use crate::records::{
+    Counts, EffectRecord, EffectState, Event, History, MessageState, QueueFilter, QueueRow,
+};
+
+/// Messages by the beginning of an id, a digest or a unique-id.
+pub(super) fn find(sql: &Connection, prefix: &str) -> Outcome<Vec<MessageId>> {
+    // Text below the next text of the same length: exactly those that begin with it.
+    let (from, mut below) = (prefix.as_bytes().to_vec(), prefix.as_bytes().to_vec());
+    match below.last_mut() {
+        Some(last) => *last = last.saturating_add(1),
+        None => below.push(u8::MAX),
+    }
+    let (least, most) = hexadecimal_range(prefix).unwrap_or(([1; 32], [0; 32]));
+    let mut query = sql.prepare_cached(
+        "SELECT id FROM messages WHERE seq IN (
+            SELECT * FROM (SELECT seq FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY seq DESC LIMIT ?5)
+            UNION SELECT * FROM (SELECT seq FROM messages WHERE digest BETWEEN ?1 AND ?2 ORDER BY seq DESC LIMIT ?5)
+            UNION SELECT * FROM (SELECT seq FROM messages WHERE uid >= ?3 AND uid < ?4 ORDER BY seq DESC LIMIT ?5)
+         ) ORDER BY seq DESC LIMIT ?5",
+    )?;
+    let found =
+        query.query_map(params![least, most, from, below, rows::limit(life::FOUND)], |row| row.get(0))?;
+    Ok(found.map(|id| id.map(|id| MessageId(Digest(id)))).collect::<Result<_, _>>()?)
+}
+
+/// The least and the greatest digest that begin with these hexadecimal digits.
+fn hexadecimal_range(digits: &str) -> Option<([u8; 32], [u8; 32])> {
+    let end = |fill: char| -> Option<[u8; 32]> {
+        let full: String = digits.chars().chain(std::iter::repeat(fill)).take(64.max(digits.len())).collect();
+        full.parse::<Digest>().ok().map(|digest| digest.0)
+    };
+    end('0').zip(end('f'))
+}
+
+/// Everything known of one message.
+pub(super) fn history(sql: &Connection, message: MessageId) -> Outcome<Option<History>> {
+    let mut query = sql.prepare_cached(&format!(
+        "SELECT {PROVENANCE}, m.seq, m.state, m.attempts, m.reason, m.labels, m.verdict, m.trace, m.removed
+         FROM messages m WHERE m.id = ?1"
+    ))?;
+    let mut rows = query.query(params![message.0.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let provenance: Provenance = rows::provenance(row)?;
+    let seq: i64 = row.get(6)?;
+    Ok(Some(History {
+        message,
+        provenance,
+        state: rows::message_state(&row.get::<_, String>(7)?)?,
+        attempts: row.get(8)?,
+        reason: row.get(9)?,
+        labels: rows::json(row.get(10)?)?,
+        verdict: rows::json(row.get(11)?)?,
+        trace: rows::json(row.get(12)?)?,
+        effects: effects(sql, seq)?,
+        removed: row.get::<_, Option<i64>>(13)?.map(Timestamp),
+        events: events(sql, seq)?,
+    }))
+}
+
+fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
+    let mut query = sql.prepare_cached(
+        "SELECT body, state, attempts, due, receipt, reason FROM effects WHERE message = ?1 ORDER BY seq",
+    )?;
+    let mut rows = query.query(params![message])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let state = rows::effect_state(&row.get::<_, String>(1)?)?;
+        let due = Timestamp(row.get(3)?);
+        all.push(EffectRecord {
+            effect: serde_json::from_str(&row.get::<_, String>(0)?)?,
+            state,
+            attempts: row.get(2)?,
+            due: (state == EffectState::Pending).then_some(due),
+            receipt: rows::json(row.get(4)?)?,
+            reason: row.get(5)?,
+        });
+    }
+    Ok(all)
+}
+
+fn events(sql: &Connection, message: i64) -> Outcome<Vec<Event>> {
+    let mut query = sql.prepare_cached("SELECT at, text FROM events WHERE message = ?1 ORDER BY seq")?;
+    let events = query
+        .query_map(params![message], |row| Ok(Event { at: Timestamp(row.get(0)?), text: row.get(1)? }))?;
+    Ok(events.collect::<Result<_, _>>()?)
+}
+
+/// Messages and effects that wait or were set aside. The conditions on states are those of the partial indexes.
+pub(super) fn queue(sql: &Connection, filter: &QueueFilter) -> Outcome<Vec<QueueRow>> {
+    let mut query = sql.prepare_cached(
+        "SELECT m.id, m.account, m.state, NULL, NULL, NULL, NULL, m.attempts, m.due, m.reason, m.seq AS a, 0 AS b
+         FROM messages m
+         WHERE m.seq IN (SELECT seq FROM messages WHERE state = 'spooled'
+                   UNION SELECT seq FROM messages WHERE state IN ('running', 'quarantined'))
+            AND ?2 IS NULL AND (?1 IS NULL OR m.account = ?1)
+         UNION ALL
+         SELECT m.id, m.account, m.state, e.id, e.state, e.body, e.sink, e.attempts, e.due, e.reason, m.seq, e.seq
+         FROM effects e JOIN messages m ON m.seq = e.message
+         WHERE e.state IN ('pending', 'inflight', 'parked')
+            AND (?2 IS NULL OR e.sink = ?2) AND (?1 IS NULL OR m.account = ?1)
+         ORDER BY a, b LIMIT ?3",
+    )?;
+    let limit = if filter.limit == 0 { -1 } else { rows::limit(filter.limit) };
+    let account = filter.account.as_ref().map(AccountId::as_str);
+    let sink = filter.sink.as_ref().map(|sink| sink.as_str());
+    let mut rows = query.query(params![account, sink, limit])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(queue_row(row)?);
+    }
+    Ok(all)
+}
+
+fn queue_row(row: &Row<'_>) -> Outcome<QueueRow> {
+    let state = rows::message_state(&row.get::<_, String>(2)?)?;
+    let effect_state = row.get::<_, Option<String>>(4)?.as_deref().map(rows::effect_state).transpose()?;
+    let effect: Option<postroom_mail::Effect> = rows::json(row.get(5)?)?;
+    let waits = match effect_state {
+        Some(effect) => effect == EffectState::Pending,
+        None => state == MessageState::Spooled,
+    };
+    Ok(QueueRow {
+        message: rows::message_id(row, 0)?,
+        account: rows::name(row.get(1)?)?,
+        state,
+        effect: rows::effect_id(row, 3)?,
+        effect_state,
+        summary: effect.map(|effect| effect.summary()),
+        sink: row.get::<_, Option<String>>(6)?.map(rows::name).transpose()?,
+        attempts: row.get(7)?,
+        due: waits.then_some(Timestamp(row.get(8)?)),
+        reason: row.get(9)?,
+    })
+}
+
+/// Totals, for one account or all.
+pub(super) fn counts(sql: &Connection, account: Option<&AccountId>) -> Outcome<Counts> {
+    let account = account.map(AccountId::as_str);
+    let mut counts = Counts::default();
+    let mut query = sql.prepare_cached(match account {
+        Some(_) => "SELECT state, count(*) FROM messages WHERE account = ?1 GROUP BY state",
+        None => "SELECT state, count(*) FROM messages WHERE ?1 IS NULL GROUP BY state",
+    })?;
+    for (word, count) in counted(&mut query, account)? {
+        counts.admitted += count;
+        match rows::message_state(&word)? {
+            MessageState::Spooled | MessageState::Running => counts.waiting += count,
+            MessageState::Planned => counts.planned += count,
+            MessageState::Done => counts.done += count,
+            MessageState::Discarded => counts.discarded += count,
+            MessageState::Quarantined => counts.quarantined += count,
+        }
+    }
+    let mut query = sql.prepare_cached(match account {
+        Some(_) => {
+            "SELECT e.state, count(*) FROM messages m JOIN effects e ON e.message = m.seq
+             WHERE m.account = ?1 GROUP BY e.state"
+        }
+        None => "SELECT state, count(*) FROM effects WHERE ?1 IS NULL GROUP BY state",
+    })?;
+    for (word, count) in counted(&mut query, account)? {
+        match rows::effect_state(&word)? {
+            EffectState::Pending | EffectState::Inflight => counts.effects_open += count,
+            EffectState::Done => counts.effects_done += count,
+            EffectState::Parked => counts.effects_parked += count,
+        }
+    }
+    let mut query = sql.prepare_cached(
+        "SELECT count(*) FROM messages WHERE removed IS NOT NULL AND (?1 IS NULL OR account = ?1)",
+    )?;
+    counts.removed = unsigned(query.query_row(params![account], |row| row.get(0))?);
+    Ok(counts)
+}
+
+fn counted(query: &mut rusqlite::Statement<'_>, account: Option<&str>) -> Outcome<Vec<(String, u64)>> {
+    let rows = query.query_map(params![account], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the next message or effect becomes due.
+pub(super) fn next_due(sql: &Connection, sinks: &[postroom_mail::Name]) -> Outcome<Option<Timestamp>> {
+    let mut first = sql.prepare_cached("SELECT min(due) FROM messages WHERE state = 'spooled'")?;
+    let mut due: Option<i64> = first.query_row([], |row| row.get(0))?;
+    let mut next =
+        sql.prepare_cached("SELECT min(due) FROM effects WHERE state = 'pending' AND sink = ?1")?;
+    for sink in sinks {
+        let other: Option<i64> = next.query_row(params![sink.as_str()], |row| row.get(0))?;
+        due = due.into_iter().chain(other).min();
+    }
+    Ok(due.map(Timestamp))
+}
+
+/// A value of a step's state.
+pub(super) fn kv_get(sql: &Connection, scope: &str, key: &str) -> Outcome<Option<Vec<u8>>> {
+    let mut query = sql.prepare_cached("SELECT value FROM kv WHERE scope = ?1 AND key = ?2")?;
+    Ok(query.query_row(params![scope, key], |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,84 @@
+//! The start after a stop of any kind: what was leased is put back, what was never committed is cut off. Doing it
+//! twice changes nothing more.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::fault::Outcome;
+use super::rows::unsigned;
+use super::segments::{self, Segments, Sizes};
+use crate::{Error, Result};
+
+/// Puts back messages and effects that were leased. Their attempts stay counted; they are due as they were.
+pub(super) fn leases(sql: &mut Connection) -> Outcome<()> {
+    let transaction = Transaction::new(sql, TransactionBehavior::Immediate)?;
+    // Each condition is there twice so that a partial index serves it.
+    let messages = transaction.execute(
+        "UPDATE messages SET state = 'spooled' WHERE state IN ('running', 'quarantined') AND state = 'running'",
+        [],
+    )?;
+    let effects = transaction.execute(
+        "UPDATE effects SET state = 'pending'
+         WHERE state IN ('pending', 'inflight', 'parked') AND state = 'inflight'",
+        [],
+    )?;
+    transaction.commit()?;
+    if messages + effects > 0 {
+        tracing::info!(messages, effects, "took back what the last run had begun");
+    }
+    Ok(())
+}
+
+/// Deletes what was arriving when the last run ended; the servers still have it.
+pub(super) fn incoming(directory: &Path) -> Result<()> {
+    let failed = |source| Error::Io { doing: "clear away unfinished arrivals", source };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Cuts every segment to what is committed of it, deletes those of which nothing is, and goes on with the last.
+pub(super) fn bodies(sql: &Connection, directory: &Path, sizes: Sizes) -> Outcome<Segments> {
+    let mut committed = BTreeMap::new();
+    let mut query = sql.prepare("SELECT number, end FROM segments")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        committed.insert(row.get::<_, u32>(0)?, unsigned(row.get(1)?));
+    }
+    let mut last = committed.last_key_value().map_or(0, |(number, _)| *number);
+    let failed = |source| Error::Io { doing: "look through its segments", source };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some(number) = segments::number(&path) else { continue };
+        last = last.max(number);
+        cut(&path, committed.get(&number).copied()).map_err(failed)?;
+    }
+    for (number, end) in &committed {
+        let path = segments::path(directory, *number);
+        let found = fs::metadata(&path).map_or(0, |meta| meta.len());
+        if found < *end {
+            // Each message in it says so when it is opened; the others go on.
+            tracing::error!(path = %path.display(), expected = end, found, "a segment lost octets");
+        }
+    }
+    let open = committed
+        .last_key_value()
+        .map(|(number, end)| (*number, *end))
+        .filter(|(_, end)| *end < sizes.roll_at);
+    Ok(Segments::open(directory.to_owned(), sizes, open, last.saturating_add(1)))
+}
+
+fn cut(path: &Path, committed: Option<u64>) -> io::Result<()> {
+    let Some(end) = committed else { return fs::remove_file(path) };
+    let len = fs::metadata(path)?.len();
+    if len > end {
+        tracing::info!(path = %path.display(), octets = len - end, "cut off what was never committed");
+        OpenOptions::new().write(true).open(path)?.set_len(end)?;
+    }
+    Ok(())
+}

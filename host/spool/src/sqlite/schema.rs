@@ -1,0 +1,175 @@
+//! The database: its settings, its tables, its versions. Knows no rule of a message's life.
+//!
+//! Readable with the stock `sqlite3` beside a running host: states are words, times are milliseconds since 1970 UTC,
+//! ids are blobs (`hex(id)`), plans are JSON.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::fault::{Fault, Outcome};
+use crate::Error;
+
+/// The schema this version writes.
+pub(super) const VERSION: u32 = 1;
+const FILE: &str = "postroom.db";
+/// Pages of the write-ahead log before a commit must carry a checkpoint; the writer makes them earlier, when idle.
+const CHECKPOINT_PAGES: u32 = 10_000;
+/// `PRAGMA synchronous` reads back as this for FULL.
+const FULL: i64 = 2;
+
+const VERSION_1: &str = "
+CREATE TABLE accounts (
+    account TEXT PRIMARY KEY,
+    last_success INTEGER,
+    last_error_at INTEGER,
+    last_error TEXT,
+    failures INTEGER NOT NULL DEFAULT 0,
+    listed INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY,
+    end INTEGER NOT NULL
+);
+
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    uid BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    retrieved INTEGER NOT NULL,
+    state TEXT NOT NULL
+        CHECK (state IN ('spooled', 'running', 'planned', 'done', 'discarded', 'quarantined')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL,
+    reason TEXT,
+    verdict TEXT,
+    labels TEXT,
+    trace TEXT,
+    ended INTEGER,
+    removed INTEGER,
+    segment INTEGER REFERENCES segments (number),
+    offset INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+);
+CREATE INDEX messages_inbox ON messages (seq, due) WHERE state = 'spooled';
+CREATE INDEX messages_due ON messages (due) WHERE state = 'spooled';
+CREATE INDEX messages_account ON messages (account, state);
+CREATE INDEX messages_uid ON messages (uid);
+CREATE INDEX messages_digest ON messages (digest);
+CREATE INDEX messages_removed ON messages (account) WHERE removed IS NOT NULL;
+CREATE INDEX messages_ended ON messages (ended) WHERE segment IS NOT NULL AND ended IS NOT NULL;
+CREATE INDEX messages_segment ON messages (segment) WHERE segment IS NOT NULL;
+CREATE INDEX messages_aside ON messages (seq) WHERE state IN ('running', 'quarantined');
+
+CREATE TABLE ledger (
+    account TEXT NOT NULL,
+    uid BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    message INTEGER NOT NULL REFERENCES messages (seq),
+    PRIMARY KEY (account, uid, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX ledger_message ON ledger (message);
+
+CREATE TABLE effects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    message INTEGER NOT NULL REFERENCES messages (seq),
+    sink TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'inflight', 'done', 'parked')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL,
+    required INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    receipt TEXT,
+    reason TEXT
+);
+CREATE INDEX effects_outbox ON effects (sink, seq, due) WHERE state = 'pending';
+CREATE INDEX effects_due ON effects (sink, due) WHERE state = 'pending';
+CREATE INDEX effects_message ON effects (message);
+CREATE INDEX effects_aside ON effects (message) WHERE state IN ('pending', 'inflight', 'parked');
+
+CREATE TABLE kv (
+    scope TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    message INTEGER NOT NULL REFERENCES messages (seq),
+    at INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX events_message ON events (message);
+";
+
+/// The one connection that writes; makes or brings forward the tables.
+pub(super) fn open_writer(state: &Path) -> Outcome<Connection> {
+    // SQLite would make it readable for all, and gives its log the mode of the database.
+    let private =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(state.join(FILE));
+    private.map_err(|source| Error::storage(state, "make its database", source))?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(state.join(FILE), flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // Takes effect only while the file is empty, so it comes first.
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"
+    ))?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if mode != "wal" || synchronous != FULL {
+        return Err(Fault::from(Error::Database {
+            what: format!("it runs with journal_mode={mode} synchronous={synchronous}, not WAL and FULL"),
+            maybe_applied: false,
+        }));
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    bring_forward(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(state: &Path) -> Outcome<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(state.join(FILE), flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Whether the file is there at all.
+pub(super) fn exists(state: &Path) -> bool {
+    state.join(FILE).exists()
+}
+
+/// The schema a database has; 0 is an empty one.
+pub(super) fn version(connection: &Connection) -> Outcome<u32> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > VERSION {
+        return Err(Error::NewerSchema { found, known: VERSION }.into());
+    }
+    Ok(found)
+}
+
+fn bring_forward(connection: &mut Connection) -> Outcome<()> {
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+    if version(&transaction)? == 0 {
+        transaction.execute_batch(VERSION_1)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Frees the disk from bodies nobody needs any more. Owns the decision which segment goes; never touches a body whose
+//! message is not ended.
+
+use postroom_mail::{Digest, MessageId, Timestamp};
+use rusqlite::params;
+
+use super::fault::{Fault, Outcome};
+use super::rows::{self, signed, unsigned};
+use super::segments::Place;
+use super::writer::Unit;
+use crate::Error;
+
+/// Bodies in one transaction at most.
+pub(super) const SLICE: usize = 2000;
+/// A segment of which less than one in so many octets is needed is copied together.
+const SPARSE: u64 = 5;
+
+/// Marks bodies that ended until `until` as gone: at most [`SLICE`]; answers how many.
+pub(super) fn forget(unit: &mut Unit<'_>, until: Timestamp) -> Outcome<usize> {
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE messages SET segment = NULL WHERE seq IN (
+            SELECT m.seq FROM messages m
+            WHERE m.segment IS NOT NULL AND m.ended IS NOT NULL AND m.ended <= ?1
+                AND m.state IN ('done', 'discarded')
+                AND NOT EXISTS (SELECT 1 FROM effects e
+                    WHERE e.message = m.seq AND e.state IN ('pending', 'inflight'))
+            LIMIT ?2)",
+    )?;
+    Ok(set.execute(params![until.0, rows::limit(SLICE)])?)
+}
+
+/// Frees the segments nothing points into; answers how many octets.
+pub(super) fn free_empty(unit: &mut Unit<'_>) -> Outcome<u64> {
+    let mut freed = 0;
+    for segment in usage(unit)?.into_iter().filter(|segment| segment.needed == 0) {
+        if unit.segments.active() == Some(segment.number) {
+            unit.segments.close_active()?;
+        }
+        freed += free(unit, segment.number)?;
+    }
+    Ok(freed)
+}
+
+/// The segments, but for the one being written, of which so little is needed that it is worth copying.
+pub(super) fn sparse(unit: &mut Unit<'_>) -> Outcome<Vec<u32>> {
+    let mut segments = usage(unit)?;
+    segments.retain(|segment| {
+        unit.segments.active() != Some(segment.number) && segment.needed.saturating_mul(SPARSE) < segment.end
+    });
+    Ok(segments.into_iter().map(|segment| segment.number).collect())
+}
+
+struct Usage {
+    number: u32,
+    /// Committed octets.
+    end: u64,
+    /// Octets of bodies that are still needed, with one more for each.
+    needed: u64,
+}
+
+fn usage(unit: &Unit<'_>) -> Outcome<Vec<Usage>> {
+    let mut query = unit.sql.prepare_cached(
+        "SELECT s.number, s.end, coalesce(sum(m.size + 1), 0)
+         FROM segments s LEFT JOIN messages m ON m.segment = s.number GROUP BY s.number",
+    )?;
+    let rows = query.query_map([], |row| {
+        Ok(Usage { number: row.get(0)?, end: unsigned(row.get(1)?), needed: unsigned(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Lets go of a segment. That nothing points into it any more is the database's own constraint.
+fn free(unit: &mut Unit<'_>, number: u32) -> Outcome<u64> {
+    let mut end = unit.sql.prepare_cached("DELETE FROM segments WHERE number = ?1 RETURNING end")?;
+    let end: i64 = end.query_row(params![number], |row| row.get(0))?;
+    unit.unneeded.push(number);
+    Ok(unsigned(end))
+}
+
+/// Copies what is needed of a segment to the one being written, and frees it. When something of it is damaged, that
+/// stays where it is, and so does the segment.
+pub(super) fn copy_out(unit: &mut Unit<'_>, number: u32) -> Outcome<u64> {
+    let mut query =
+        unit.sql.prepare_cached("SELECT seq, id, offset, crc, size FROM messages WHERE segment = ?1")?;
+    let bodies = query.query_map(params![number], |row| {
+        let place = Place { segment: number, offset: unsigned(row.get(2)?), crc: row.get(3)? };
+        Ok((row.get::<_, i64>(0)?, MessageId(Digest(row.get(1)?)), place, unsigned(row.get(4)?)))
+    })?;
+    let bodies: Vec<_> = bodies.collect::<Result<_, _>>()?;
+    let mut point =
+        unit.sql.prepare_cached("UPDATE messages SET segment = ?2, offset = ?3 WHERE seq = ?1")?;
+    let mut extend = unit.sql.prepare_cached(
+        "INSERT INTO segments (number, end) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET end = excluded.end",
+    )?;
+    let mut whole = true;
+    for (seq, message, place, size) in bodies {
+        let copied = match unit.segments.copy(message, place, size) {
+            Ok(copied) => copied,
+            Err(Error::Corrupt { what }) => {
+                tracing::error!(what, "a damaged message keeps its segment");
+                whole = false;
+                continue;
+            }
+            Err(error) => return Err(Fault::from(error)),
+        };
+        unit.appended = true;
+        extend.execute(params![copied.segment, signed(copied.end(size))])?;
+        point.execute(params![seq, copied.segment, signed(copied.offset)])?;
+    }
+    drop((query, point, extend));
+    if whole { free(unit, number) } else { Ok(0) }
+}

@@ -1,0 +1,256 @@
+//! The same random calls to both implementations get the same answers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use postroom_mail::{MessageId, Plan, Timestamp};
+
+use super::rolling_at;
+use crate::conformance::sample::{self, Random, arrival_in, effect, name, receipt, write};
+use crate::{
+    DeletePolicy, EffectLease, Listed, MemorySpool, MessageLease, PollOutcome, QueueFilter, Settlement,
+    Spool, SqliteSpool,
+};
+
+/// Both, and what was taken from both and not given back.
+struct Pair {
+    oracle: MemorySpool,
+    embedded: SqliteSpool,
+    messages: Vec<(MessageLease, MessageLease)>,
+    effects: Vec<(EffectLease, EffectLease)>,
+    admitted: Vec<MessageId>,
+    now: Timestamp,
+    random: Random,
+}
+
+/// Errors are compared by what they say.
+fn same<T: PartialEq + std::fmt::Debug>(one: &crate::Result<T>, two: &crate::Result<T>, what: &str) {
+    match (one, two) {
+        (Ok(one), Ok(two)) => assert_eq!(one, two, "{what}"),
+        (Err(one), Err(two)) => assert_eq!(one.to_string(), two.to_string(), "{what}"),
+        _ => panic!("{what}: {one:?} is not {two:?}"),
+    }
+}
+
+impl Pair {
+    fn new(state: &Path, seed: u64) -> Self {
+        Self {
+            oracle: MemorySpool::new(),
+            embedded: SqliteSpool::open_with(state, rolling_at(3000)).unwrap(),
+            messages: Vec::new(),
+            effects: Vec::new(),
+            admitted: Vec::new(),
+            now: Timestamp(10_000),
+            random: Random(seed),
+        }
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.random.below(choices.len() as u64)).unwrap()]
+    }
+
+    async fn step(&mut self) {
+        self.now.0 += self.one_of(&[0, 0, 1, 50]);
+        match self.random.below(20) {
+            0..=1 => self.admit().await,
+            2..=4 => self.lease_messages().await,
+            5..=8 => self.finish_message().await,
+            9..=11 => self.lease_effects().await,
+            12..=16 => self.settle().await,
+            17..=18 => self.poll().await,
+            _ => self.sweep().await,
+        }
+    }
+
+    async fn admit(&mut self) {
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        for _ in 0..=self.random.below(3) {
+            let account = self.one_of(&["shop", "home"]);
+            let uid = format!("u{}", self.random.below(30));
+            let ordinal = self.one_of(&[0, 0, 0, 1]);
+            let octets =
+                sample::noise(self.random.below(3), usize::try_from(self.random.below(900)).unwrap());
+            let at = Timestamp(self.now.0 + self.one_of(&[0, 0, 5]));
+            one.push(arrival_in(&self.oracle, account, &uid, ordinal, &octets, at));
+            let mut arrival = arrival_in(&self.embedded, account, &uid, ordinal, &octets, at);
+            if self.random.below(40) == 0 {
+                arrival.provenance.size += 1;
+                one.last_mut().unwrap().provenance.size += 1;
+            }
+            two.push(arrival);
+        }
+        let (one, two) = (self.oracle.admit(one).await, self.embedded.admit(two).await);
+        same(&one, &two, "admit");
+        self.admitted
+            .extend(one.into_iter().flatten().filter(|admitted| admitted.new).map(|new| new.message));
+    }
+
+    async fn lease_messages(&mut self) {
+        let limit = self.one_of(&[0, 1, 3]);
+        let one = self.oracle.lease_messages(limit, self.now).await.unwrap();
+        let two = self.embedded.lease_messages(limit, self.now).await.unwrap();
+        let told = |leases: &[MessageLease]| -> Vec<_> {
+            leases.iter().map(|lease| (lease.message, lease.attempt, lease.provenance.clone())).collect()
+        };
+        assert_eq!(told(&one), told(&two));
+        self.messages.extend(one.into_iter().zip(two));
+    }
+
+    async fn finish_message(&mut self) {
+        if self.messages.is_empty() {
+            return;
+        }
+        let at = usize::try_from(self.random.below(self.messages.len() as u64)).unwrap();
+        let (one, two) = self.messages.swap_remove(at);
+        let later = Timestamp(self.now.0 + self.one_of(&[0, 10, 200]));
+        let done = match self.random.below(8) {
+            0 => (
+                self.oracle.defer(one, later, "trap".into(), self.now).await,
+                self.embedded.defer(two, later, "trap".into(), self.now).await,
+            ),
+            1 => (
+                self.oracle.quarantine(one, "odd".into(), self.now).await,
+                self.embedded.quarantine(two, "odd".into(), self.now).await,
+            ),
+            _ => {
+                let plan = self.plan(&one);
+                (
+                    self.oracle.plan(one, plan.clone(), self.now).await,
+                    self.embedded.plan(two, plan, self.now).await,
+                )
+            }
+        };
+        same(&done.0, &done.1, "finish");
+    }
+
+    fn plan(&mut self, lease: &MessageLease) -> Plan {
+        let mut effects = Vec::new();
+        for _ in 0..self.random.below(4) {
+            let (sink, key) = (self.one_of(&["vault", "copy"]), self.one_of(&["a", "b"]));
+            effects.push(effect(lease, sink, key, self.random.below(3) > 0));
+        }
+        let verdict = match self.random.below(6) {
+            0 => sample::discard().verdict,
+            1 => sample::quarantine(Vec::new()).verdict,
+            _ => postroom_mail::Verdict::Keep,
+        };
+        let value = self.one_of(&[None, Some(&b"1"[..]), Some(b"2")]);
+        Plan { verdict, kv: vec![write("scope", "key", value)], ..sample::plan(effects) }
+    }
+
+    async fn lease_effects(&mut self) {
+        let (sink, limit) = (name(self.one_of(&["vault", "copy"])), self.one_of(&[1, 4]));
+        let one = self.oracle.lease_effects(&sink, limit, self.now).await.unwrap();
+        let two = self.embedded.lease_effects(&sink, limit, self.now).await.unwrap();
+        let told = |leases: &[EffectLease]| -> Vec<_> {
+            let told = |lease: &EffectLease| {
+                (lease.effect.clone(), lease.message, lease.attempt, lease.provenance.clone())
+            };
+            leases.iter().map(told).collect()
+        };
+        assert_eq!(told(&one), told(&two));
+        self.effects.extend(one.into_iter().zip(two));
+    }
+
+    async fn settle(&mut self) {
+        if self.effects.is_empty() {
+            return;
+        }
+        let at = usize::try_from(self.random.below(self.effects.len() as u64)).unwrap();
+        let (one, two) = self.effects.swap_remove(at);
+        let later = Timestamp(self.now.0 + self.one_of(&[0, 10, 200]));
+        let settlement = match self.random.below(6) {
+            0 => Settlement::Park { reason: "no".into() },
+            1 => Settlement::Retry { at: later, reason: "busy".into() },
+            _ => Settlement::Done(receipt()),
+        };
+        let one = self.oracle.settle(one, settlement.clone(), self.now).await;
+        same(&one, &self.embedded.settle(two, settlement, self.now).await, "settle");
+    }
+
+    async fn poll(&mut self) {
+        let account = name(self.one_of(&["shop", "home"]));
+        let mut listing = Vec::new();
+        for number in 0..self.random.below(30) {
+            for ordinal in 0..self.one_of(&[1, 1, 2]) {
+                let size = self.one_of(&[0, 400, 900, 9000]);
+                listing.push(Listed { ordinal, ..sample::listed(&format!("u{number}"), size) });
+            }
+        }
+        let one = self.oracle.reconcile(&account, &listing).await.unwrap();
+        assert_eq!(one, self.embedded.reconcile(&account, &listing).await.unwrap());
+        let policy = DeletePolicy::Done { after: Duration::from_millis(self.one_of(&[0, 300])) };
+        let mut one = self.oracle.removable(&account, &listing, policy, self.now).await.unwrap();
+        let mut two = self.embedded.removable(&account, &listing, policy, self.now).await.unwrap();
+        assert_eq!(format!("{one:?}"), format!("{two:?}"));
+        let confirmed = usize::try_from(self.random.below(4)).unwrap();
+        one.truncate(confirmed);
+        two.truncate(confirmed);
+        self.oracle.removed(one, self.now).await.unwrap();
+        self.embedded.removed(two, self.now).await.unwrap();
+        let outcome = match self.random.below(3) {
+            0 => PollOutcome::Failed { reason: "no route".into() },
+            _ => PollOutcome::Complete { listed: self.one_of(&[1, 2]) },
+        };
+        self.oracle.close_poll(&account, outcome.clone(), self.now).await.unwrap();
+        self.embedded.close_poll(&account, outcome, self.now).await.unwrap();
+    }
+
+    async fn sweep(&mut self) {
+        let keep = Duration::from_millis(self.one_of(&[0, 100, 1000]));
+        let one = self.oracle.sweep(keep, self.now).await.unwrap();
+        let two = self.embedded.sweep(keep, self.now).await.unwrap();
+        assert_eq!(one.bodies, two.bodies);
+    }
+
+    async fn compare(&self) {
+        let (one, two) = (&self.oracle, &self.embedded);
+        let sinks = [name("vault"), name("copy")];
+        assert_eq!(one.next_due(&sinks).await.unwrap(), two.next_due(&sinks).await.unwrap());
+        assert_eq!(one.kv_get("scope", "key").unwrap(), two.kv_get("scope", "key").unwrap());
+        assert_eq!(one.accounts().await.unwrap(), two.accounts().await.unwrap());
+        for account in [None, Some(&name("shop")), Some(&name("home"))] {
+            let counts = one.counts(account).await.unwrap();
+            assert_eq!(counts, two.counts(account).await.unwrap());
+            let fates = counts.waiting + counts.planned + counts.done + counts.discarded + counts.quarantined;
+            assert_eq!(counts.admitted, fates);
+            for (sink, limit) in [(None, 0), (None, 7), (Some(name("vault")), 3)] {
+                let filter = QueueFilter { account: account.cloned(), sink, limit };
+                assert_eq!(one.queue(filter.clone()).await.unwrap(), two.queue(filter).await.unwrap());
+            }
+        }
+        for message in &self.admitted {
+            assert_eq!(one.history(*message).await.unwrap(), two.history(*message).await.unwrap());
+            let (one, two) = (one.open(*message).await, two.open(*message).await);
+            same(&one.map(|body| sample::octets(&body)), &two.map(|body| sample::octets(&body)), "open");
+        }
+        for prefix in ["", "u1", "a", "0", "7f"] {
+            assert_eq!(one.find(prefix).await.unwrap(), two.find(prefix).await.unwrap(), "{prefix:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_implementations_answer_alike() {
+    for seed in 1..=4 {
+        let state = tempfile::tempdir().unwrap();
+        let mut pair = Pair::new(state.path(), seed);
+        for step in 1..=500 {
+            pair.step().await;
+            if step % 50 == 0 {
+                pair.compare().await;
+            }
+            if step % 170 == 0 {
+                drop(pair.embedded);
+                pair.embedded = SqliteSpool::open_with(state.path(), rolling_at(3000)).unwrap();
+                pair.oracle.restart();
+                pair.messages.clear();
+                pair.effects.clear();
+                pair.compare().await;
+            }
+        }
+        let counts = pair.oracle.counts(None).await.unwrap();
+        assert!(counts.done > 5 && counts.quarantined > 5 && counts.effects_done > 20, "{counts:?}");
+        assert!(counts.removed > 0, "{counts:?}");
+    }
+}
