@@ -1,0 +1,215 @@
+//! A component, from its octets to something that can be admitted. The octets are read once by the caller; what was
+//! hashed is what is compiled. Everything that can be refused without compiling is refused before.
+
+use std::sync::Arc;
+
+use postroom_mail::Digest;
+use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::Engine;
+
+use crate::error::LoadError;
+
+/// Octets of a component.
+pub const SIZE_CAP: u64 = 64 << 20;
+
+const PACKAGE: &str = "postroom:plugin/";
+const VERSION: &str = "0.1";
+/// What the contract offers. `types` comes along with the others.
+const OFFERED: [&str; 6] = ["types", "content", "mail", "effects", "kv", "log"];
+/// What of WASI is linked, inert.
+const BASELINE: [&str; 18] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+];
+
+/// What needs the operator's word before a plugin that imports it is admitted. What an effect may name is checked at
+/// each call instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Durable state of its own.
+    Kv,
+}
+
+/// One interface a component wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// With version: `postroom:plugin/mail@0.1.0`.
+    pub name: String,
+    /// What has to be granted for it.
+    pub capability: Option<Capability>,
+    /// Part of the inert baseline.
+    pub wasi: bool,
+    /// Whether there is such a thing here at all.
+    pub known: bool,
+}
+
+/// What a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum World {
+    Plugin,
+    Mime,
+}
+
+impl World {
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Plugin => "plugin",
+            Self::Mime => "MIME parser",
+        }
+    }
+
+    fn interface(self) -> &'static str {
+        match self {
+            Self::Plugin => "postroom:plugin/handler@0.1",
+            Self::Mime => "postroom:plugin/structure@0.1",
+        }
+    }
+
+    fn offers(self, interface: &str) -> bool {
+        match self {
+            Self::Plugin => OFFERED.contains(&interface),
+            Self::Mime => ["types", "content", "log"].contains(&interface),
+        }
+    }
+}
+
+/// What the octets say about themselves, before compiling.
+#[derive(Clone, Debug)]
+pub(crate) struct Outline {
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) imports: Arc<[Import]>,
+    pub(crate) exports: Vec<String>,
+}
+
+impl Outline {
+    /// Parses all sections; compiles nothing.
+    pub(crate) fn read(octets: &[u8], world: World) -> Result<Self, LoadError> {
+        let size = octets.len() as u64;
+        if size > SIZE_CAP {
+            return Err(LoadError::TooLarge { size, limit: SIZE_CAP });
+        }
+        if Engine::detect_precompiled(octets).is_some() {
+            return Err(LoadError::Precompiled);
+        }
+        let (imports, exports) = names(octets)?;
+        let imports = imports.into_iter().map(|name| Import::classify(name, world)).collect();
+        Ok(Self { digest: Digest::of(octets), size, imports, exports })
+    }
+
+    /// Whether it exports what the world needs and wants only what there is.
+    pub(crate) fn check(&self, world: World) -> Result<(), LoadError> {
+        if !self.exports.iter().any(|name| is_version(name, world.interface())) {
+            let exports = self.exports.clone();
+            return Err(LoadError::WrongWorld {
+                wanted: world.wanted(),
+                interface: world.interface(),
+                exports,
+            });
+        }
+        let unknown: Vec<String> =
+            self.imports.iter().filter(|import| !import.known).map(|import| import.name.clone()).collect();
+        if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownImports { imports: unknown }) }
+    }
+}
+
+impl Import {
+    fn classify(name: String, world: World) -> Self {
+        let (base, version) = name.split_once('@').unwrap_or((&name, ""));
+        let own = base.strip_prefix(PACKAGE);
+        let wasi = BASELINE.contains(&base) && is_version(version, "0.2");
+        let known =
+            wasi || own.is_some_and(|interface| world.offers(interface)) && is_version(version, VERSION);
+        let capability = (own == Some("kv")).then_some(Capability::Kv);
+        Self { capability, wasi, known, name }
+    }
+}
+
+/// Whether `name` is `prefix` or a patch release of it.
+fn is_version(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Names of the outermost imports and exports.
+fn names(octets: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
+    let wrong = |text: String| LoadError::NotAComponent(text);
+    if Parser::is_core_wasm(octets) {
+        return Err(wrong("it is a core module; build for wasm32-wasip2".to_owned()));
+    }
+    if !Parser::is_component(octets) {
+        return Err(wrong("it does not start like one".to_owned()));
+    }
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(octets) {
+        match payload.map_err(|error| wrong(error.to_string()))? {
+            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classified(name: &str, world: World) -> (bool, bool, Option<Capability>) {
+        let import = Import::classify(name.to_owned(), world);
+        (import.known, import.wasi, import.capability)
+    }
+
+    #[test]
+    fn imports_are_told_apart_by_name_and_version() {
+        let plugin = |name| classified(name, World::Plugin);
+        assert_eq!(plugin("postroom:plugin/mail@0.1.0"), (true, false, None));
+        assert_eq!(plugin("postroom:plugin/mail@0.1.7"), (true, false, None));
+        assert_eq!(plugin("postroom:plugin/mail@0.2.0"), (false, false, None));
+        assert_eq!(plugin("postroom:plugin/mail@0.10.0"), (false, false, None));
+        assert_eq!(plugin("postroom:plugin/kv@0.1.0"), (true, false, Some(Capability::Kv)));
+        assert_eq!(plugin("wasi:cli/exit@0.2.0"), (true, true, None));
+        assert_eq!(plugin("wasi:cli/exit@0.3.0"), (false, false, None));
+        assert_eq!(plugin("wasi:filesystem/types@0.2.6"), (false, false, None));
+        assert_eq!(plugin("wasi:sockets/tcp@0.2.6"), (false, false, None));
+        assert_eq!(plugin("anything"), (false, false, None));
+        assert_eq!(classified("postroom:plugin/effects@0.1.0", World::Mime), (false, false, None));
+        assert_eq!(classified("postroom:plugin/content@0.1.0", World::Mime), (true, false, None));
+    }
+
+    #[test]
+    fn what_is_no_component_is_refused_before_compiling() {
+        let read = |octets: &[u8]| Outline::read(octets, World::Plugin).map(|_| ()).unwrap_err();
+        assert!(matches!(read(b""), LoadError::NotAComponent(_)));
+        assert!(matches!(read(b"\x7fELF rest of it"), LoadError::NotAComponent(_)));
+        assert!(
+            matches!(read(b"\0asm\x01\0\0\0"), LoadError::NotAComponent(text) if text.contains("core module"))
+        );
+        assert!(matches!(read(b"\0asm\x0d\0\x01\0\xff\xff\xff"), LoadError::NotAComponent(_)));
+    }
+}
