@@ -1,0 +1,8 @@
+//! The bundled plugins as bytes: ordinary components, loaded by the same call as a user's file. No other logic.
+
+include!(concat!(env!("OUT_DIR"), "/components.rs"));
+
+/// The component of a bundled plugin: "filter", "attachments", "archive", "forward".
+pub fn bundled(name: &str) -> Option<&'static [u8]> {
+    BUNDLED.iter().find(|(bundled, _)| *bundled == name).map(|(_, component)| *component)
+}

@@ -1,0 +1,66 @@
+//! A new message with the original attached, RFC 2046 section 5.2.1. The octets of the original never cross into the
+//! plugin, and everything in the new message is derived: the same message is wrapped the same way at every try.
+
+use postroom_sdk::{Blob, Fault, Message, Writer};
+
+use crate::Settings;
+use crate::envelope::{check_address, unstructured};
+use crate::route;
+
+const SUBJECT: &str = "Fwd: {subject}";
+
+/// The wrapping message.
+pub(crate) fn wrap(message: &Message, settings: &Settings, route: &str) -> Result<Blob, Fault> {
+    // The original holds no digest of itself, so no line of it can be this boundary.
+    let boundary = format!("=_postroom_{}", head(&message.sha256(), 40));
+    let mut writer = Writer::new();
+    writer.write(fields(message, settings, route, &boundary).as_bytes())?;
+    writer.write(text(message, &boundary).as_bytes())?;
+    writer.write(
+        format!(
+            "--{boundary}\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\
+             Content-Disposition: attachment; filename=\"original.eml\"\r\n\r\n"
+        )
+        .as_bytes(),
+    )?;
+    writer.append(&message.raw())?;
+    writer.write(format!("\r\n--{boundary}--\r\n").as_bytes())?;
+    writer.finish()
+}
+
+fn fields(message: &Message, settings: &Settings, route: &str, boundary: &str) -> String {
+    let from = settings.from.as_deref().unwrap_or_default();
+    let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    let subject = settings.subject.as_deref().unwrap_or(SUBJECT).replace("{subject}", &message.subject());
+    let mut fields = vec![
+        format!("{}: {}", route::FIELD, route::mark(message, route)),
+        format!("From: {from}"),
+        format!("To: {}", settings.to.join(",\r\n ")),
+        format!("Subject: {}", unstructured(&subject)),
+        format!("Date: {}", message.received().rfc5322()),
+        format!("Message-ID: <{}.{route}@{domain}>", head(&message.id(), 40)),
+        // RFC 3834 section 5: nobody's vacation program answers.
+        "Auto-Submitted: auto-generated".to_owned(),
+        "MIME-Version: 1.0".to_owned(),
+        format!("Content-Type: multipart/mixed; boundary=\"{boundary}\""),
+        "Content-Transfer-Encoding: 8bit".to_owned(),
+    ];
+    // An answer goes to the author, where the author can be answered.
+    if let Some(author) = message.from().filter(|author| check_address(&author.email).is_ok()) {
+        fields.insert(3, format!("Reply-To: {}", author.email));
+    }
+    fields.push("\r\n".to_owned());
+    fields.join("\r\n")
+}
+
+fn text(message: &Message, boundary: &str) -> String {
+    format!(
+        "--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\
+         The attached message was retrieved at {} and is forwarded as it came.\r\n\r\n",
+        message.received()
+    )
+}
+
+fn head(digits: &str, n: usize) -> &str {
+    digits.get(..n).unwrap_or(digits)
+}

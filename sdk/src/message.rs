@@ -1,0 +1,195 @@
+//! The message being handled, and its parts. Everything but `raw` is derived by the host, and is the sender's data.
+
+use crate::content::Blob;
+use crate::date::Date;
+use crate::fault::Fault;
+use crate::seam;
+
+/// One mailbox of an address field, RFC 5322 section 3.4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Display name, decoded.
+    pub name: Option<String>,
+    /// `local-part@domain`, as written.
+    pub email: String,
+}
+
+impl Address {
+    /// What follows the last `@`, if there is one.
+    pub fn domain(&self) -> Option<&str> {
+        self.email.rsplit_once('@').map(|(_, domain)| domain)
+    }
+}
+
+/// Which text of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// `text/plain`.
+    Text,
+    /// `text/html`.
+    Html,
+}
+
+/// The message being handled; valid while [`Plugin::handle`](crate::Plugin::handle) runs.
+#[derive(Debug)]
+pub struct Message<'m>(pub(crate) seam::Message<'m>);
+
+impl Message<'_> {
+    /// Stable id, 64 hexadecimal digits: the same on every try and on every host.
+    pub fn id(&self) -> String {
+        self.0.id()
+    }
+
+    /// Name of the account it was retrieved for.
+    pub fn account(&self) -> String {
+        self.0.account()
+    }
+
+    /// The server's unique id, RFC 1939 section 7.
+    pub fn uidl(&self) -> Option<String> {
+        self.0.uidl()
+    }
+
+    /// SHA-256 of the raw octets, 64 hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        self.0.sha256()
+    }
+
+    /// Raw octets.
+    pub fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// When the host retrieved it.
+    pub fn received(&self) -> Date {
+        Date::from_millis(i64::try_from(self.0.received_ms()).unwrap_or(i64::MAX))
+    }
+
+    /// First field of that name: unfolded, RFC 2047 decoded.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.0.header(name)
+    }
+
+    /// All fields of that name, as [`header`](Self::header).
+    pub fn header_all(&self, name: &str) -> Vec<String> {
+        self.0.header_all(name)
+    }
+
+    /// All fields of that name as they are on the wire, without the name and the last line end.
+    pub fn header_raw(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.header_raw(name)
+    }
+
+    /// The decoded Subject, empty when there is none.
+    pub fn subject(&self) -> String {
+        self.header("subject").unwrap_or_default()
+    }
+
+    /// The mailboxes of an address field; groups are flattened.
+    pub fn addresses(&self, header: &str) -> Vec<Address> {
+        self.0.addresses(header)
+    }
+
+    /// The first mailbox of From.
+    pub fn from(&self) -> Option<Address> {
+        self.addresses("from").into_iter().next()
+    }
+
+    /// The Date field.
+    pub fn date(&self) -> Option<Date> {
+        self.0.date_ms().map(Date::from_millis)
+    }
+
+    /// The first text of that kind, decoded to UTF-8, at most `max_bytes` octets of it. The host parses MIME for this.
+    pub fn body(&self, kind: BodyKind, max_bytes: u32) -> Option<String> {
+        self.0.body(kind, max_bytes)
+    }
+
+    /// All leaves of the MIME tree, in order. The host parses MIME for this.
+    pub fn parts(&self) -> Vec<Part> {
+        self.0.parts().into_iter().map(Part).collect()
+    }
+
+    /// The leaves for which [`Part::is_attachment`] holds. The host parses MIME for this.
+    pub fn attachments(&self) -> Vec<Part> {
+        self.0.attachments().into_iter().map(Part).collect()
+    }
+
+    /// Exactly what came over the wire after undoing dot-stuffing.
+    pub fn raw(&self) -> Blob {
+        Blob(self.0.raw())
+    }
+
+    /// Labels set by earlier steps and by this one.
+    pub fn labels(&self) -> Vec<String> {
+        self.0.labels()
+    }
+
+    /// Whether a label is set.
+    pub fn has_label(&self, name: &str) -> bool {
+        self.labels().iter().any(|label| label == name)
+    }
+}
+
+/// One leaf of the MIME tree, RFC 2046.
+#[derive(Debug)]
+pub struct Part(pub(crate) seam::Part);
+
+impl Part {
+    /// Dotted path in the tree from 1, as in IMAP: "1.2.1".
+    pub fn path(&self) -> String {
+        self.0.path()
+    }
+
+    /// Declared type in lower case: "application/pdf".
+    pub fn content_type(&self) -> String {
+        self.0.content_type()
+    }
+
+    /// Decoded file name exactly as the sender wrote it: never a path to write to, see
+    /// [`safe_filename`](Self::safe_filename).
+    pub fn filename(&self) -> Option<String> {
+        self.0.filename()
+    }
+
+    /// The file name made one safe path component; derived from the type when there is none.
+    pub fn safe_filename(&self) -> String {
+        self.0.safe_filename()
+    }
+
+    /// Without the angle brackets.
+    pub fn content_id(&self) -> Option<String> {
+        self.0.content_id()
+    }
+
+    /// Shown inside the text rather than as a file: disposition `inline`, or referenced by its content id.
+    pub fn is_inline(&self) -> bool {
+        self.0.is_inline()
+    }
+
+    /// A leaf that is not the message's own text.
+    pub fn is_attachment(&self) -> bool {
+        self.0.is_attachment()
+    }
+
+    /// Shown inside the text and no file of its own: an inline image or text, or something inline without a name. Some
+    /// programs declare every file inline; a document with a name is none of these.
+    pub fn is_decoration(&self) -> bool {
+        let content_type = self.content_type();
+        let shown = content_type.starts_with("image/") || content_type.starts_with("text/");
+        self.is_inline() && (shown || self.filename().is_none())
+    }
+
+    /// Decoded size in octets.
+    pub fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// Decoded octets.
+    ///
+    /// # Errors
+    /// When the host cannot decode it within its limits.
+    pub fn content(&self) -> Result<Blob, Fault> {
+        self.0.content().map(Blob)
+    }
+}
