@@ -1,0 +1,124 @@
+//! The command line: one file a verb. Every verb prints for people, or one JSON document with `--json`; exit codes are those
+//! of sysexits.h.
+
+mod check;
+mod demo;
+mod exit;
+mod init;
+mod once;
+mod output;
+mod plugin;
+mod queue;
+mod run;
+mod setup;
+mod try_message;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use exit::{Exit, Failure};
+
+use crate::config::LogFormat;
+
+/// What every verb returns.
+pub type Outcome = Result<Exit, Failure>;
+
+/// Postroom retrieves mail over POP3 and runs every message through sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "postroom", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file [default: ./postroom.toml, then /etc/postroom/postroom.toml].
+    #[arg(long, short, global = true, env = "POSTROOM_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log level, or a filter such as `postroom=debug`.
+    #[arg(long, global = true, env = "POSTROOM_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// How log lines look.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<Format>,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show the whole way of a message, with practice servers on this machine; needs no configuration.
+    Demo(demo::Args),
+    /// Write a commented configuration to start from.
+    Init(init::Args),
+    /// Check the configuration, the plugins and their grants; with --online also servers and sinks. Sends nothing.
+    Check(check::Args),
+    /// Run until stopped: poll, process, deliver; follow changes of configuration and plugins.
+    Run,
+    /// Poll every account once, process and deliver what is due, then end.
+    Once,
+    /// Show exactly what would happen to a message: every step's decision and effect. Sends nothing.
+    Try(try_message::Args),
+    /// Show everything known of one message.
+    Why(why::Args),
+    /// Look at what waits and what was set aside.
+    #[command(subcommand)]
+    Queue(queue::Verb),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+}
+
+/// Parses the arguments, carries out the verb, prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    let json = cli.json;
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print(json);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let format = cli.log_format.map(|format| match format {
+        Format::Json => LogFormat::Json,
+        Format::Text => LogFormat::Text,
+    });
+    let context = setup::Context { config: cli.config, json: cli.json, log: cli.log, log_format: format };
+    // The daemon logs as its configuration says; verbs that answer a question keep quiet unless asked.
+    if !matches!(cli.verb, Verb::Run) {
+        context.start_log("error", LogFormat::Text)?;
+    }
+    match cli.verb {
+        Verb::Demo(args) => demo::demo(&context, &args),
+        Verb::Init(args) => init::init(&context, &args),
+        Verb::Check(args) => check::check(&context, &args),
+        Verb::Run => run::run(&context),
+        Verb::Once => once::once(&context),
+        Verb::Try(args) => try_message::try_message(&context, &args),
+        Verb::Why(args) => why::why(&context, &args),
+        Verb::Queue(verb) => queue::queue(&context, &verb),
+        Verb::Plugin(verb) => plugin::plugin(&context, &verb),
+    }
+}

@@ -1,0 +1,135 @@
+//! `postroom once`: a poll of every account with progress, then a table of what happened.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output::{self, Table};
+use super::setup::{self, Context};
+use super::{Exit, Failure, Outcome};
+use crate::config::Config;
+use crate::progress::{Observer, Progress};
+use crate::supervise::{self, Host, Summary};
+
+pub(super) fn once(context: &Context) -> Outcome {
+    let (_, config) = context.load()?;
+    let (_, summary) = perform(config)?;
+    if context.json {
+        output::json(&summary)?;
+    } else {
+        print(&summary);
+    }
+    Ok(exit(&summary))
+}
+
+/// Does it, showing progress; the caller prints.
+pub(super) fn perform(config: Config) -> Result<(Arc<Host>, Summary), Failure> {
+    let runtime = setup::runtime()?;
+    let bar = bar();
+    let host = setup::host(config, watch(bar.clone()))?;
+    let summary = runtime.block_on(supervise::once(&host));
+    bar.finish_and_clear();
+    Ok((host, summary?))
+}
+
+fn bar() -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(0), target);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg:42} [{bar:30}] {pos}/{len} {elapsed}") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar.set_message("connecting");
+    bar
+}
+
+/// The bar counts three steps a message: retrieved, processed, and one for each effect delivered.
+fn watch(bar: ProgressBar) -> Observer {
+    Observer::new(move |progress| match progress {
+        Progress::Listed { account, new, total } => {
+            bar.inc_length(new * 2);
+            bar.set_message(format!("{account}: {new} new of {total}"));
+        }
+        Progress::Retrieved { account, octets } => {
+            bar.inc(1);
+            bar.set_message(format!("{account}: retrieved {}", output::size(octets)));
+        }
+        Progress::Planned { effects, .. } => {
+            bar.inc_length(effects);
+            bar.inc(1);
+        }
+        Progress::Settled { sink, done } => {
+            bar.inc(1);
+            bar.set_message(format!("{sink}: {}", if done { "delivered" } else { "waits" }));
+        }
+        Progress::Quarantined { message, reason } => {
+            bar.println(format!("set aside {}: {}", message.0.short(12), postroom_mail::rules::neutral(&reason, 120)));
+        }
+        Progress::Refused { account, reason } => {
+            bar.inc(2);
+            bar.println(format!("{account}: {}", postroom_mail::rules::neutral(&reason, 160)));
+        }
+        Progress::Removed { account, count } => bar.println(format!("{account}: {count} deleted on the server")),
+        Progress::Polled { account, error: Some(error) } => {
+            bar.println(format!("{account}: {}", postroom_mail::rules::neutral(&error, 160)));
+        }
+        Progress::Polled { error: None, .. } => {}
+    })
+}
+
+/// The table, then the totals, then what went wrong.
+pub(super) fn print(summary: &Summary) {
+    let mut table = Table::new(["ACCOUNT", "ON SERVER", "NEW", "RETRIEVED", "SIZE", "LEFT THERE", "DELETED", "RESULT"]);
+    for (id, report) in &summary.accounts {
+        table.row([
+            id.to_string(),
+            report.listed.to_string(),
+            report.new.to_string(),
+            report.retrieved.to_string(),
+            output::size(report.octets),
+            report.refused.len().to_string(),
+            report.removed.to_string(),
+            report.error.clone().unwrap_or_else(|| "ok".to_owned()),
+        ]);
+    }
+    table.print();
+    let counts = &summary.counts;
+    println!(
+        "\n{} so far: {} done, {} discarded, {} quarantined, {} under way, {} waiting",
+        output::count(counts.admitted, "message", "messages"),
+        counts.done,
+        counts.discarded,
+        counts.quarantined,
+        counts.planned,
+        counts.waiting
+    );
+    println!(
+        "{} delivered, {} waiting, {} parked",
+        output::count(counts.effects_done, "effect", "effects"),
+        counts.effects_open,
+        counts.effects_parked
+    );
+    for (id, report) in &summary.accounts {
+        for refused in &report.refused {
+            println!("\n{id}: {}", postroom_mail::rules::neutral(refused, 300));
+        }
+        if let (Some(error), Some(hint)) = (&report.error, &report.hint) {
+            println!("\n{id}: {}\n  hint: {hint}", postroom_mail::rules::neutral(error, 300));
+        }
+    }
+    if counts.quarantined + counts.effects_open + counts.effects_parked > 0 {
+        println!("\n`postroom queue ls` shows what waits and what was set aside, and why.");
+    }
+}
+
+/// 69 when an account needs a person, 75 when something has to wait for another try.
+pub(super) fn exit(summary: &Summary) -> Exit {
+    let mut failed = summary.accounts.values().filter(|report| report.error.is_some()).peekable();
+    if failed.peek().is_some() {
+        return if failed.any(|report| report.needs_a_person) { Exit::Unavailable } else { Exit::TemporaryFailure };
+    }
+    let counts = &summary.counts;
+    if counts.effects_open + counts.waiting + counts.planned > 0 { Exit::TemporaryFailure } else { Exit::Ok }
+}

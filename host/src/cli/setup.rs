@@ -1,0 +1,101 @@
+//! From arguments to a host that is ready to start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use postroom_sandbox::{Sandbox, SandboxConfig};
+use postroom_spool::{Spool, SqliteSpool};
+use tokio::runtime::Runtime;
+
+use super::{Exit, Failure};
+use crate::config::{Config, LogFormat};
+use crate::live::Live;
+use crate::progress::Observer;
+use crate::supervise::Host;
+use crate::telemetry;
+
+/// What every verb is told.
+pub(super) struct Context {
+    /// As given.
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON.
+    pub(super) json: bool,
+    /// Log level, as given.
+    pub(super) log: Option<String>,
+    /// How log lines look, as given.
+    pub(super) log_format: Option<LogFormat>,
+}
+
+impl Context {
+    /// Starts logging as the command line says, or as given here.
+    ///
+    /// # Errors
+    /// When the level cannot be read.
+    pub(super) fn start_log(&self, level: &str, format: LogFormat) -> Result<(), Failure> {
+        let level = self.log.as_deref().unwrap_or(level);
+        telemetry::start(level, self.log_format.unwrap_or(format)).map_err(Failure::usage)
+    }
+
+    /// The configuration file to use.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn config_path(&self) -> Result<PathBuf, Failure> {
+        Config::find(self.config.as_deref()).map_err(Failure::from)
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// When there is none or it is wrong.
+    pub(super) fn load(&self) -> Result<(PathBuf, Config), Failure> {
+        let path = self.config_path()?;
+        let config = Config::load(&path)?;
+        Ok((path, config))
+    }
+
+    /// The spool beside a host that may be running: questions only.
+    ///
+    /// # Errors
+    /// When there is no state yet.
+    pub(super) fn read_spool(&self) -> Result<Arc<dyn Spool>, Failure> {
+        let (_, config) = self.load()?;
+        if !config.state.exists() {
+            let text = format!("there is no state at {} yet: nothing was retrieved so far", config.state.display());
+            return Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)).hint("run `postroom once` first"));
+        }
+        Ok(Arc::new(SqliteSpool::open_readonly(&config.state)?))
+    }
+}
+
+/// A sandbox for `workers` messages at once that keeps compiled plugins in `cache`.
+///
+/// # Errors
+/// When this machine cannot run one.
+pub(super) fn sandbox(cache: Option<&Path>, workers: usize) -> Result<Sandbox, Failure> {
+    // A plugin that asks for parts has the MIME parser run inside its own call; one more for checking a reload.
+    let concurrency = u32::try_from(2 * workers + 2).unwrap_or(u32::MAX);
+    Ok(Sandbox::new(&SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency })?)
+}
+
+/// Opens the state, compiles the plugins, makes the sinks.
+///
+/// # Errors
+/// When any of it cannot be done.
+pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Failure> {
+    // The state first: its lock says whether another process is at work, and its directory holds the compile cache.
+    let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::open(&config.state)?);
+    let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers)?;
+    let live = Live::build(config, &sandbox)?;
+    Ok(Host::new(live, spool, sandbox, observer))
+}
+
+/// The runtime; blocking threads get room for the stack of a plugin.
+///
+/// # Errors
+/// When the system gives no threads.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    const STACK: usize = 8 << 20;
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+    built.map_err(Failure::from)
+}

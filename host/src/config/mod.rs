@@ -1,0 +1,303 @@
+//! Owns the configuration: read as written ([`raw`]), then as meant ([`Config`]), with every mistake shown where it is.
+//! Must not start anything, open a connection or read a secret: secrets are references.
+
+mod checks;
+mod diagnose;
+mod raw;
+mod read;
+mod resolve;
+mod secret;
+mod sources;
+pub mod template;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postroom_mail::{AccountId, Digest, Label, Name};
+use postroom_spool::DeletePolicy;
+use serde::{Deserialize, Serialize};
+
+pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
+pub use secret::{Secret, SecretRef};
+pub use sources::Environment;
+
+use crate::sinks::SinkConfig;
+
+/// What has to be written to send a password and mail in the clear.
+pub const PLAINTEXT_CONSENT: &str = "I accept that anyone on the network can read my password and mail";
+
+/// The whole configuration, as meant: names resolved, defaults filled in, paths absolute (but those of sinks and secrets,
+/// which are relative to `base`).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Directory of the durable state.
+    pub state: PathBuf,
+    /// Limits of the host.
+    pub limits: Limits,
+    /// Maildrops by name.
+    pub accounts: BTreeMap<AccountId, AccountConfig>,
+    /// Sinks by name.
+    pub sinks: BTreeMap<Name, SinkConfig>,
+    /// Pipelines by name.
+    pub pipelines: BTreeMap<Name, PipelineConfig>,
+    /// Logging.
+    pub log: LogConfig,
+    /// Directory of the configuration file, absolute.
+    pub base: PathBuf,
+    /// All files that were read, the main one first.
+    pub sources: Vec<PathBuf>,
+    /// What is allowed but probably not meant, one text each.
+    pub warnings: Vec<String>,
+}
+
+/// Limits of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message that is retrieved, in octets.
+    pub message: u64,
+    /// How often a message is tried before it is quarantined, at least 1.
+    pub attempts: u32,
+    /// How long the body of a message is kept after its end.
+    pub keep_bodies: Duration,
+    /// Messages that plugins work on at the same time, at least 1.
+    pub workers: usize,
+}
+
+/// One maildrop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountConfig {
+    /// Name or address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// Who logs in.
+    pub user: String,
+    /// With what.
+    pub password: SecretRef,
+    /// How.
+    pub auth: Auth,
+    /// PEM file of the only authorities to trust, absolute.
+    pub ca_file: Option<PathBuf>,
+    /// Time between two polls.
+    pub poll: Duration,
+    /// How long the server may say nothing.
+    pub timeout: Duration,
+    /// Which pipeline its mail goes through; it exists.
+    pub pipeline: Name,
+    /// Whether it is polled.
+    pub enabled: bool,
+    /// When mail may be deleted at the server.
+    pub delete: DeletePolicy,
+}
+
+/// How a POP3 connection is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// TLS from the first octet (RFC 8314), port 995.
+    #[default]
+    Implicit,
+    /// `STLS` on port 110 (RFC 2595), which must succeed.
+    Starttls,
+    /// Not at all; only with [`PLAINTEXT_CONSENT`].
+    None,
+}
+
+impl TlsMode {
+    /// The port when none is given.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Implicit => 995,
+            Self::Starttls | Self::None => 110,
+        }
+    }
+}
+
+/// How to log in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// The best of what the server offers.
+    #[default]
+    Auto,
+    /// `USER` and `PASS` (RFC 1939 section 7).
+    UserPass,
+    /// SASL PLAIN (RFC 4616, RFC 5034).
+    Plain,
+}
+
+/// The steps that mail goes through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineConfig {
+    /// In order, at least one.
+    pub steps: Vec<StepConfig>,
+}
+
+/// One step of a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepConfig {
+    /// Its name, unique in the pipeline.
+    pub name: Name,
+    /// The plugin.
+    pub plugin: PluginRef,
+    /// The only content the plugin may have.
+    pub sha256: Option<Digest>,
+    /// What it may do.
+    pub grants: Grants,
+    /// Handed to the plugin as JSON; always an object.
+    pub settings: serde_json::Value,
+    /// Whether deletion at the server waits for its effects.
+    pub required: bool,
+    /// For which messages.
+    pub when: When,
+    /// What happens when it fails.
+    pub on_error: OnError,
+    /// What one call may use.
+    pub limits: postroom_sandbox::Limits,
+}
+
+/// Where a plugin comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginRef {
+    /// Part of this program, by name.
+    Bundled(String),
+    /// A file, absolute.
+    File(PathBuf),
+}
+
+impl PluginRef {
+    /// A text with a `/`, or that ends in `.wasm`, names a file relative to `base`; any other a bundled plugin.
+    pub fn parse(text: &str, base: &Path) -> Self {
+        let is_file = text.contains('/') || text.ends_with(".wasm");
+        if is_file { Self::File(plain_join(base, Path::new(text))) } else { Self::Bundled(text.to_owned()) }
+    }
+}
+
+impl fmt::Display for PluginRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundled(name) => f.write_str(&postroom_mail::rules::neutral(name, 80)),
+            Self::File(path) => f.write_str(&postroom_mail::rules::neutral(&path.display().to_string(), 300)),
+        }
+    }
+}
+
+/// What a step may do; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Sinks it may use; they exist, each once.
+    pub sinks: Vec<Name>,
+    /// Whether it may end a message's way without a copy.
+    pub discard: bool,
+    /// Whether it may keep state.
+    pub kv: bool,
+}
+
+/// Which messages a step runs for; an empty list is no condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// Retrieved from one of these accounts; they exist.
+    pub account: Vec<AccountId>,
+    /// One of these labels is set.
+    pub label: Vec<Label>,
+    /// None of these is.
+    pub not_label: Vec<Label>,
+}
+
+/// What happens when a step or its effects fail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnError {
+    /// For how long effects are tried; the host's own rule when not given.
+    pub retry: Option<Duration>,
+    /// And then.
+    pub then: Then,
+}
+
+/// What happens after the last try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// Set the message aside for the operator.
+    #[default]
+    Quarantine,
+    /// Go on as if the step were not there.
+    Skip,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `postroom=debug`.
+    pub level: String,
+    /// How log lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads the file, `conf.d/*.toml` beside it in the order of their names, then the `POSTROOM_` variables of this process,
+    /// and checks everything that can be known without a plugin, a secret or a server.
+    ///
+    /// # Errors
+    /// Every mistake that was found. The exit code for it is 78 (`EX_CONFIG` of sysexits.h).
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_in(path, &Environment::of_process())
+    }
+
+    /// The same with these variables.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_in(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let sources = sources::Sources::gather(path, environment)?;
+        let (raw, mistakes) = read::read(&sources);
+        if let Some(mistakes) = ConfigErrors::from_all(mistakes) {
+            return Err(mistakes);
+        }
+        resolve::resolve(raw, &sources, path, environment)
+    }
+
+    /// The file to read: the one given (by `--config`, or `POSTROOM_CONFIG` as the command line hands it over), else
+    /// `$POSTROOM_CONFIG`, else `./postroom.toml`, else `/etc/postroom/postroom.toml`.
+    ///
+    /// # Errors
+    /// When none was named and neither of the usual ones exists.
+    pub fn find(given: Option<&Path>) -> Result<PathBuf, ConfigErrors> {
+        let named = given.map(Path::to_owned).or_else(|| std::env::var_os("POSTROOM_CONFIG").map(PathBuf::from));
+        match named {
+            Some(path) => Ok(path),
+            None => find_among([Path::new("postroom.toml"), Path::new("/etc/postroom/postroom.toml")]),
+        }
+    }
+}
+
+fn find_among<const N: usize>(usual: [&Path; N]) -> Result<PathBuf, ConfigErrors> {
+    if let Some(path) = usual.iter().find(|path| path.exists()) {
+        return Ok((*path).to_owned());
+    }
+    let places = usual.map(|path| path.display().to_string()).join(" nor ");
+    let error = ConfigError::new(format!("there is no configuration: neither {places} exists"));
+    Err(error.hint("name one with --config, or write one to start from with `postroom init`").into())
+}
+
+/// Joins without `./` in the middle, so that paths in texts look as written.
+fn plain_join(base: &Path, path: &Path) -> PathBuf {
+    base.join(path).components().collect()
+}

@@ -1,0 +1,214 @@
+//! The configuration as written: one struct a table, in the words of the file. Must not resolve a name or fill in a default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use postroom_mail::{AccountId, Label, Name};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::secret::SecretRef;
+use super::units::{Size, Time};
+use super::{Auth, LogFormat, Then, TlsMode};
+use crate::sinks::SinkConfig;
+
+/// The keys of the top level.
+pub(super) const TOP: [&str; 6] = ["state", "limits", "accounts", "sinks", "pipelines", "log"];
+
+/// All of it.
+#[derive(Default)]
+pub(super) struct RawConfig {
+    pub(super) state: Option<PathBuf>,
+    pub(super) limits: RawLimits,
+    pub(super) accounts: BTreeMap<AccountId, RawAccount>,
+    pub(super) sinks: BTreeMap<Name, SinkConfig>,
+    pub(super) pipelines: BTreeMap<Name, RawPipeline>,
+    pub(super) log: RawLog,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) message: Option<Size>,
+    pub(super) attempts: Option<u32>,
+    pub(super) keep_bodies: Option<Time>,
+    pub(super) workers: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAccount {
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) tls: Option<TlsMode>,
+    pub(super) insecure_plaintext: Option<String>,
+    pub(super) user: String,
+    pub(super) password: SecretRef,
+    pub(super) auth: Option<Auth>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) poll: Option<Time>,
+    pub(super) timeout: Option<Time>,
+    pub(super) pipeline: Option<Name>,
+    pub(super) enabled: Option<bool>,
+    pub(super) delete: Option<RawDelete>,
+}
+
+/// `"never"`, or `{ when = "done", after = "7d" }`.
+#[derive(Clone, Copy)]
+pub(super) enum RawDelete {
+    Never,
+    Done { after: Duration },
+}
+
+/// A pipeline without its steps, which are read one by one.
+pub(super) struct RawPipeline {
+    pub(super) accounts: Option<Vec<AccountId>>,
+    pub(super) steps: Vec<RawStep>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStep {
+    pub(super) name: Option<Name>,
+    pub(super) plugin: String,
+    pub(super) sha256: Option<String>,
+    #[serde(default)]
+    pub(super) grants: RawGrants,
+    #[serde(default)]
+    pub(super) settings: serde_json::Map<String, serde_json::Value>,
+    pub(super) required: Option<bool>,
+    #[serde(default)]
+    pub(super) when: RawWhen,
+    #[serde(default)]
+    pub(super) on_error: RawOnError,
+    #[serde(default)]
+    pub(super) limits: RawStepLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawGrants {
+    pub(super) sinks: Vec<Name>,
+    pub(super) discard: bool,
+    pub(super) kv: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawWhen {
+    pub(super) account: OneOrMany<AccountId>,
+    pub(super) label: OneOrMany<Label>,
+    pub(super) not_label: OneOrMany<Label>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawOnError {
+    pub(super) retry: Option<Time>,
+    pub(super) then: Option<Then>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawStepLimits {
+    pub(super) memory: Option<Size>,
+    pub(super) cpu: Option<Time>,
+    pub(super) wall: Option<Time>,
+    pub(super) effects: Option<u32>,
+    pub(super) effect_octets: Option<Size>,
+    pub(super) made_octets: Option<Size>,
+    pub(super) recipients: Option<u32>,
+    pub(super) labels: Option<u32>,
+    pub(super) log: Option<Size>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<LogFormat>,
+}
+
+/// `"a"` or `["a", "b"]`.
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes or a list of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany<T>, E> {
+                Ok(OneOrMany(vec![T::deserialize(text.into_deserializer())?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany<T>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
+            }
+        }
+        deserializer.deserialize_any(Read(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawDelete {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadDelete)
+    }
+}
+
+struct ReadDelete;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deletion {
+    #[serde(rename = "when")]
+    _when: Done,
+    after: Time,
+}
+
+/// The only condition there is: every required effect has its receipt.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Done {
+    Done,
+}
+
+impl<'de> Visitor<'de> for ReadDelete {
+    type Value = RawDelete;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"never\" or { when = \"done\", after = \"7d\" }")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawDelete, E> {
+        if text == "never" { Ok(RawDelete::Never) } else { Err(E::custom(format!("this must be {}", Expecting(&self)))) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDelete, A::Error> {
+        let Deletion { _when: Done::Done, after: Time(after) } = Deletion::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(RawDelete::Done { after })
+    }
+}
+
+/// What a visitor expects, as text.
+struct Expecting<'a>(&'a ReadDelete);
+
+impl fmt::Display for Expecting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Visitor::expecting(self.0, f)
+    }
+}

@@ -1,0 +1,172 @@
+//! What holds when nothing is said, and that everything that can be said arrives.
+
+use std::time::Duration;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+#[test]
+fn every_documented_default_holds() {
+    let files = Files::new(GOOD);
+    let config = files.load(&[]).unwrap();
+    assert_eq!(config.base, files.path(""));
+    assert_eq!(config.state, files.path("postroom-state"));
+    assert_eq!(config.sources, [files.path("postroom.toml")]);
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.limits, Limits { message: 50 << 20, attempts: 3, keep_bodies: 7 * DAY, workers: 2 });
+    assert_eq!(config.log, LogConfig { level: "info".into(), format: LogFormat::Text });
+    let account = AccountConfig {
+        host: "pop.example.net".into(),
+        port: 995,
+        tls: TlsMode::Implicit,
+        user: "me@example.net".into(),
+        password: SecretRef::File("secrets/home".into()),
+        auth: Auth::Auto,
+        ca_file: None,
+        poll: 5 * MINUTE,
+        timeout: MINUTE,
+        pipeline: name("main"),
+        enabled: true,
+        delete: DeletePolicy::Never,
+    };
+    assert_eq!(config.accounts, BTreeMap::from([(name("home"), account)]));
+    let step = StepConfig {
+        name: name("archive"),
+        plugin: PluginRef::Bundled("archive".into()),
+        sha256: None,
+        grants: Grants { sinks: vec![name("vault")], discard: false, kv: false },
+        settings: serde_json::json!({ "sink": "vault" }),
+        required: true,
+        when: When::default(),
+        on_error: OnError { retry: None, then: Then::Quarantine },
+        limits: postroom_sandbox::Limits::default(),
+    };
+    assert_eq!(config.pipelines, BTreeMap::from([(name("main"), PipelineConfig { steps: vec![step] })]));
+    assert!(matches!(config.sinks.get(&name("vault")), Some(SinkConfig::Directory(_))));
+}
+
+#[test]
+fn everything_that_is_written_arrives() {
+    let text = r#"
+        state = "var/state"
+        [limits]
+        message = "1.5 MB"
+        attempts = 5
+        keep_bodies = "1h30m"
+        workers = 4
+        [accounts.shop]
+        host = "mail.example"
+        tls = "starttls"
+        user = "shop"
+        password = { command = ["pass", "shop"] }
+        auth = "user-pass"
+        ca_file = "own/ca.pem"
+        poll = "90s"
+        timeout = "30s"
+        enabled = false
+        delete = { when = "done", after = "2d" }
+        [sinks.box]
+        type = "maildir"
+        path = "box"
+        [[pipelines.p.steps]]
+        plugin = "./mine/My Filter.wasm"
+        sha256 = "00000000000000000000000000000000000000000000000000000000000000ff"
+        grants = { sinks = ["box", "box"], discard = true, kv = true }
+        when = { account = "shop", label = ["A", "b"], not_label = "junk" }
+        on_error = { retry = "5d", then = "skip" }
+        limits = { memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000 }
+        [pipelines.p.steps.settings]
+        since = 2026-01-02
+        number = -3
+        half = 0.5
+        list = [1, "two"]
+        [[pipelines.p.steps]]
+        name = "last"
+        plugin = "archive"
+        required = false
+        [log]
+        level = "postroom=debug"
+        format = "json"
+    "#;
+    let files = Files::new(text);
+    let config = files.load(&[]).unwrap();
+    assert_eq!(config.state, files.path("var/state"));
+    assert_eq!(config.limits, Limits { message: 1_500_000, attempts: 5, keep_bodies: 90 * MINUTE, workers: 4 });
+    assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
+    let account = &config.accounts[&name("shop")];
+    assert_eq!((account.port, account.tls, account.auth), (110, TlsMode::Starttls, Auth::UserPass));
+    assert_eq!(account.ca_file, Some(files.path("own/ca.pem")));
+    assert_eq!((account.poll, account.timeout, account.enabled), (MINUTE + MINUTE / 2, MINUTE / 2, false));
+    assert_eq!(account.delete, DeletePolicy::Done { after: 2 * DAY });
+    let [step, last] = config.pipelines[&name("p")].steps.as_slice() else { panic!("two steps") };
+    assert_eq!(step.name, name("My-Filter"));
+    assert_eq!(step.plugin, PluginRef::File(files.path("mine/My Filter.wasm")));
+    assert_eq!(step.sha256.map(|digest| digest.0[31]), Some(255));
+    assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
+    let label = |text| Label::new(text).unwrap();
+    let when = When { account: vec![name("shop")], label: vec![label("a"), label("b")], not_label: vec![label("junk")] };
+    assert_eq!(step.when, when);
+    assert_eq!(step.on_error, OnError { retry: Some(5 * DAY), then: Then::Skip });
+    assert_eq!((step.limits.memory, step.limits.effects, step.limits.log_octets), (32 << 20, 3, 1000));
+    assert_eq!((step.limits.cpu, step.limits.wall), (Duration::from_secs(1), Duration::from_secs(10)));
+    let settings = serde_json::json!({ "since": "2026-01-02", "number": -3, "half": 0.5, "list": [1, "two"] });
+    assert_eq!(step.settings, settings);
+    assert_eq!((last.name.as_str(), last.required, &last.settings), ("last", false, &serde_json::json!({})));
+}
+
+#[test]
+fn steps_without_a_name_get_their_plugins_made_unique() {
+    let step = "[[pipelines.main.steps]]\nplugin = \"archive\"\n";
+    let text = format!("{GOOD}{step}{step}[[pipelines.main.steps]]\nname = \"archive-2\"\nplugin = \"x.wasm\"\n");
+    let config = load(&text);
+    let names: Vec<_> = config.pipelines[&name("main")].steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["archive", "archive-3", "archive-4", "archive-2"]);
+    let mut taken = std::collections::BTreeSet::new();
+    let strange = ["", "///", "ä.wasm", "x.y.wasm"].map(|plugin| resolve::default_name(plugin, &mut taken).to_string());
+    assert_eq!(strange, ["step", "---", "-", "x-y"]);
+}
+
+#[test]
+fn the_state_is_where_it_is_configured_else_where_the_service_manager_says() {
+    let files = Files::new(GOOD);
+    let state = |variables: &[(&str, &str)]| files.load(variables).unwrap().state;
+    assert_eq!(state(&[("STATE_DIRECTORY", "/var/lib/x:/var/lib/y")]), Path::new("/var/lib/x"));
+    assert_eq!(state(&[("STATE_DIRECTORY", "")]), files.path("postroom-state"));
+    assert_eq!(state(&[("STATE_DIRECTORY", "/var/lib/x"), ("POSTROOM_STATE", "/srv/mail")]), Path::new("/srv/mail"));
+    let service = resolve::state(None, Path::new("/etc/postroom"), &Environment::default());
+    assert_eq!(service, Path::new("/var/lib/postroom"));
+}
+
+#[test]
+fn a_plugin_with_a_slash_or_the_ending_is_a_file() {
+    let base = Path::new("/etc/postroom");
+    assert_eq!(PluginRef::parse("filter", base), PluginRef::Bundled("filter".into()));
+    assert_eq!(PluginRef::parse("mine.wasm", base), PluginRef::File("/etc/postroom/mine.wasm".into()));
+    assert_eq!(PluginRef::parse("./mine", base), PluginRef::File("/etc/postroom/mine".into()));
+    assert_eq!(PluginRef::parse("/opt/mine", base), PluginRef::File("/opt/mine".into()));
+}
+
+#[test]
+fn the_file_is_the_one_that_is_named_else_the_first_usual_one_that_exists() {
+    assert_eq!(Config::find(Some(Path::new("x/y.toml"))).unwrap(), Path::new("x/y.toml"));
+    let files = Files::new(GOOD);
+    let found = find_among([&files.path("none.toml"), &files.path("postroom.toml")]).unwrap();
+    assert_eq!(found, files.path("postroom.toml"));
+    let error = find_among([Path::new("none-a.toml"), Path::new("none-b.toml")]).unwrap_err().to_string();
+    let expected = "there is no configuration: neither none-a.toml nor none-b.toml exists; name one with --config, or write one to \
+                    start from with `postroom init`";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn consent_to_plaintext_is_accepted_in_exactly_these_words() {
+    let config = load(&before_user(&format!("tls = \"none\"\ninsecure_plaintext = \"{PLAINTEXT_CONSENT}\"")));
+    let account = &config.accounts[&name("home")];
+    assert_eq!((account.tls, account.port), (TlsMode::None, 110));
+}

@@ -1,0 +1,151 @@
+//! Leases effects that are due, has their sink carry them out, settles them. Decides nothing but when to try again.
+
+mod retry;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroom_mail::rules::neutral;
+use postroom_mail::{Disposition, Name, Octets, Timestamp};
+use postroom_spool::{EffectLease, Settlement};
+use tokio::task::JoinSet;
+
+use crate::config::Then;
+use crate::live::Live;
+use crate::progress::Progress;
+use crate::sinks::{DeliveryError, Job, Kind, Sink};
+use crate::supervise::Host;
+
+/// How long a sink with a configuration fault is left alone. Its effects wait; they are not used up.
+const HOLD: Duration = Duration::from_secs(5 * 60);
+
+/// Carries out everything that is due now, at every sink, and returns how many attempts there were.
+///
+/// # Errors
+/// When the spool cannot be read or written; an effect whose receipt was not recorded is tried again, which its id
+/// makes harmless.
+pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
+    let mut running: JoinSet<(Name, Result<(), postroom_spool::Error>)> = JoinSet::new();
+    let mut busy: BTreeMap<Name, usize> = BTreeMap::new();
+    let mut attempts = 0;
+    loop {
+        let live = host.live.load_full();
+        for (name, sink) in &live.sinks {
+            let busy = busy.entry(name.clone()).or_default();
+            let room = at_once(sink).saturating_sub(*busy);
+            if room == 0 {
+                continue;
+            }
+            let leases = host.spool.lease_effects(name, room, host.clock.now()).await?;
+            *busy += leases.len();
+            attempts += leases.len() as u64;
+            for lease in leases {
+                running.spawn(one(Arc::clone(host), Arc::clone(&live), Arc::clone(sink), lease));
+            }
+        }
+        match running.join_next().await {
+            Some(Ok((name, settled))) => {
+                busy.entry(name).and_modify(|count| *count = count.saturating_sub(1));
+                settled?;
+            }
+            Some(Err(error)) => tracing::error!(%error, "a delivery task failed"),
+            None => return Ok(attempts),
+        }
+    }
+}
+
+/// How many effects of one sink are carried out at once.
+fn at_once(sink: &Sink) -> usize {
+    match sink.kind() {
+        Kind::Object | Kind::Mailbox => 16,
+        Kind::Transport => 2,
+    }
+}
+
+async fn one(
+    host: Arc<Host>,
+    live: Arc<Live>,
+    sink: Arc<Sink>,
+    lease: EffectLease,
+) -> (Name, Result<(), postroom_spool::Error>) {
+    let name = lease.effect.sink.clone();
+    let settlement = attempt(&host, &live, &sink, &lease).await;
+    let done = matches!(settlement, Settlement::Done(_));
+    let settled = host.spool.settle(lease, settlement, host.clock.now()).await;
+    host.observer.tell(Progress::Settled { sink: name.clone(), done });
+    (name, settled)
+}
+
+async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {
+    let body = match host.spool.open(lease.message).await {
+        Ok(body) => body,
+        Err(error) => return Settlement::Park { reason: error.to_string() },
+    };
+    let job = Job {
+        effect: &lease.effect,
+        message: lease.message,
+        provenance: &lease.provenance,
+        raw: Arc::new(body) as Arc<dyn Octets>,
+        attempt: lease.attempt,
+    };
+    match sink.deliver(&job).await {
+        Ok(receipt) => Settlement::Done(receipt),
+        Err(error) => failed(host, live, lease, &error),
+    }
+}
+
+fn failed(host: &Host, live: &Live, lease: &EffectLease, error: &DeliveryError) -> Settlement {
+    let reason = in_words(error);
+    let again = |wait: Duration| -> Timestamp { host.clock.now().after(host.chance.around(wait)) };
+    tracing::warn!(
+        message = %lease.message.0.short(12), sink = %lease.effect.sink, attempt = lease.attempt, %reason,
+        "an effect failed"
+    );
+    match error {
+        DeliveryError::Configuration { .. } => Settlement::Retry { at: again(HOLD), reason },
+        DeliveryError::InDoubt { .. } if lease.attempt >= 2 => {
+            Settlement::Park { reason: format!("{reason} (in doubt twice: look at the receiving side before trying again)") }
+        }
+        DeliveryError::InDoubt { .. } => Settlement::Retry { at: again(Duration::from_secs(60)), reason },
+        DeliveryError::Temporary { .. } | DeliveryError::Permanent { .. } => match error.disposition() {
+            Disposition::Retry { after } => match retry::wait_after(lease.attempt, window(live, lease)) {
+                Some(wait) => Settlement::Retry { at: again(after.map_or(wait, |after| after.max(wait))), reason },
+                None => Settlement::Park { reason: format!("{reason} (gave up after {} attempts)", lease.attempt) },
+            },
+            Disposition::Park | Disposition::Stop => Settlement::Park { reason },
+        },
+    }
+}
+
+/// An error and its causes in one line; each says its own level only.
+fn in_words(error: &DeliveryError) -> String {
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !words.contains(&said) {
+            words.push_str(": ");
+            words.push_str(&said);
+        }
+        cause = error.source();
+    }
+    neutral(&words, 500)
+}
+
+/// How long the step wants its effects tried.
+fn window(live: &Live, lease: &EffectLease) -> Duration {
+    const DEFAULT: Duration = Duration::from_secs(5 * 86_400);
+    let account = live.config.accounts.get(&lease.provenance.account);
+    let pipeline = account.and_then(|account| live.config.pipelines.get(&account.pipeline));
+    let step = pipeline.and_then(|pipeline| pipeline.steps.iter().find(|step| step.name == lease.effect.step));
+    step.and_then(|step| step.on_error.retry).unwrap_or(DEFAULT)
+}
+
+/// What a step does once it gave up, for the words of `check`.
+pub fn describe(then: Then) -> &'static str {
+    match then {
+        Then::Quarantine => "then quarantine",
+        Then::Skip => "then skip",
+    }
+}

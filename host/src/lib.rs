@@ -1,0 +1,20 @@
+//! The daemon and the command line. Start at [`supervise`]: what runs, and in which order.
+//!
+//! [`source`], [`pipeline`] and [`deliver`] talk only through the spool, so each fails and restarts alone. Nothing here
+//! parses MIME natively, and nothing here but [`sinks`] and [`source`] touches the network.
+
+pub mod bells;
+pub mod chance;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod deliver;
+pub mod live;
+pub mod pipeline;
+pub mod progress;
+pub mod reload;
+pub mod sinks;
+pub mod source;
+pub mod supervise;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,63 @@
+//! What is running now: one configuration with its plugins and sinks, swapped as one whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use postroom_mail::Name;
+use postroom_sandbox::Sandbox;
+
+use crate::config::Config;
+use crate::pipeline::{PluginProblem, PluginSet};
+use crate::sinks::{Sink, SinkError};
+
+/// A configuration that was checked to the end. Work in flight keeps the one it began with.
+pub struct Live {
+    /// As meant.
+    pub config: Config,
+    /// Compiled.
+    pub plugins: PluginSet,
+    /// Ready to deliver.
+    pub sinks: BTreeMap<Name, Arc<Sink>>,
+}
+
+/// Why a configuration cannot run, every reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.lines().join("\n"))]
+pub struct NotLive {
+    /// Plugins that cannot run.
+    pub plugins: Vec<PluginProblem>,
+    /// Sinks that cannot be made.
+    pub sinks: Vec<SinkError>,
+}
+
+impl NotLive {
+    /// One text for each problem.
+    pub fn lines(&self) -> Vec<String> {
+        let plugins = self.plugins.iter().map(ToString::to_string);
+        plugins.chain(self.sinks.iter().map(ToString::to_string)).collect()
+    }
+}
+
+impl Live {
+    /// Loads every plugin and makes every sink.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn build(config: Config, sandbox: &Sandbox) -> Result<Self, NotLive> {
+        let mut sinks = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, sink) in &config.sinks {
+            match Sink::build(name, sink, &config.base) {
+                Ok(sink) => {
+                    sinks.insert(name.clone(), Arc::new(sink));
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+        match PluginSet::load(&config, sandbox) {
+            Ok(plugins) if wrong.is_empty() => Ok(Self { config, plugins, sinks }),
+            Ok(_) => Err(NotLive { plugins: Vec::new(), sinks: wrong }),
+            Err(plugins) => Err(NotLive { plugins, sinks: wrong }),
+        }
+    }
+}

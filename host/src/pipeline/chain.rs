@@ -1,0 +1,142 @@
+//! One run of a chain over one message. `run` and `try` share it, so a dry run is exact.
+
+use std::sync::Arc;
+
+use postroom_mail::{Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
+use postroom_sandbox::{InvokeError, KvRead, Message, Outcome, Usage};
+
+use super::set::{Chain, Step};
+use super::when;
+use crate::config::Then;
+
+/// A run that decided nothing: no effect of it remains.
+#[derive(Debug, thiserror::Error)]
+#[error("step {step}: {reason}")]
+pub struct RunFailure {
+    /// The step that failed.
+    pub step: Name,
+    /// In words.
+    pub reason: String,
+    /// What becomes of the message.
+    pub disposition: Disposition,
+    /// What the steps did up to there, the failed one last.
+    pub trace: Vec<StepTrace>,
+}
+
+/// What a chain decided so far.
+struct Run {
+    effects: Vec<Effect>,
+    labels: Vec<Label>,
+    verdict: Verdict,
+    kv: Vec<KvWrite>,
+    trace: Vec<StepTrace>,
+}
+
+/// Whether the next step sees the message.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Go,
+    Stop,
+}
+
+impl Chain {
+    /// Runs every step over the message.
+    ///
+    /// Quarantine ends the chain, as in milter; discard does not, so that a later archive still gets its copy.
+    ///
+    /// # Errors
+    /// When a step fails and its `on_error` does not say `skip`.
+    pub fn run(&self, message: &Arc<Message>, kv: &Arc<dyn KvRead>) -> Result<Plan, RunFailure> {
+        let mut run =
+            Run { effects: Vec::new(), labels: Vec::new(), verdict: Verdict::Keep, kv: Vec::new(), trace: Vec::new() };
+        for step in &self.steps {
+            if run.step(step, message, kv)? == Next::Stop {
+                break;
+            }
+        }
+        Ok(Plan { effects: run.effects, labels: run.labels, verdict: run.verdict, kv: run.kv, trace: run.trace })
+    }
+}
+
+impl Run {
+    fn step(&mut self, step: &Step, message: &Arc<Message>, kv: &Arc<dyn KvRead>) -> Result<Next, RunFailure> {
+        if let Some(why) = when::skipped(&step.when, &message.provenance().account, &self.labels) {
+            self.trace.push(trace(step, format!("skipped: {why}"), Vec::new(), Vec::new(), &Usage::default()));
+            return Ok(Next::Go);
+        }
+        match step.plugin.handle(message, &self.labels, kv) {
+            Ok(outcome) => Ok(self.take(step, outcome)),
+            Err(error) => self.failed(step, &error),
+        }
+    }
+
+    fn take(&mut self, step: &Step, outcome: Outcome) -> Next {
+        let said = phrase(&outcome);
+        for effect in outcome.effects {
+            if !self.effects.iter().any(|queued| queued.id == effect.id) {
+                self.effects.push(effect);
+            }
+        }
+        let new: Vec<_> = outcome.labels.into_iter().filter(|label| !self.labels.contains(label)).collect();
+        self.labels.extend(new.iter().cloned());
+        self.kv.extend(outcome.kv);
+        self.trace.push(trace(step, said, new, outcome.log, &outcome.usage));
+        match outcome.verdict {
+            Some(verdict @ Verdict::Quarantine { .. }) => {
+                self.verdict = verdict;
+                return Next::Stop;
+            }
+            Some(verdict) => self.verdict = verdict,
+            None => {}
+        }
+        if outcome.stop { Next::Stop } else { Next::Go }
+    }
+
+    fn failed(&mut self, step: &Step, error: &InvokeError) -> Result<Next, RunFailure> {
+        let reason = error.to_string();
+        let said = format!("failed: {reason}");
+        self.trace.push(trace(step, said, Vec::new(), error.log.clone(), &error.usage));
+        let disposition = error.disposition();
+        let gave_up = !matches!(disposition, Disposition::Retry { .. });
+        if gave_up && step.on_error.then == Then::Skip {
+            return Ok(Next::Go);
+        }
+        let trace = std::mem::take(&mut self.trace);
+        Err(RunFailure { step: step.name.clone(), reason, disposition, trace })
+    }
+}
+
+fn trace(step: &Step, outcome: String, labels: Vec<Label>, log: Vec<LogLine>, usage: &Usage) -> StepTrace {
+    StepTrace {
+        step: step.name.clone(),
+        plugin: step.plugin_name.clone(),
+        plugin_digest: step.plugin.component().digest(),
+        outcome,
+        labels,
+        log,
+        cpu_us: u64::try_from(usage.cpu.as_micros()).unwrap_or(u64::MAX),
+        peak_memory: usage.peak_memory,
+    }
+}
+
+fn phrase(outcome: &Outcome) -> String {
+    let mut said = Vec::new();
+    match outcome.effects.len() {
+        0 => {}
+        1 => said.push("1 effect".to_owned()),
+        count => said.push(format!("{count} effects")),
+    }
+    if !outcome.labels.is_empty() {
+        let labels: Vec<_> = outcome.labels.iter().map(Label::as_str).collect();
+        said.push(format!("labelled {}", labels.join(", ")));
+    }
+    match &outcome.verdict {
+        Some(Verdict::Quarantine { reason, .. }) => said.push(format!("quarantined: {reason}")),
+        Some(Verdict::Discard { reason, .. }) => said.push(format!("discarded: {reason}")),
+        Some(Verdict::Keep) | None => {}
+    }
+    if outcome.stop {
+        said.push("stopped the chain".to_owned());
+    }
+    if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
+}

@@ -1,0 +1,250 @@
+//! The plugins of a configuration: read, checked, compiled, and swapped as one whole.
+//!
+//! Bundled plugins come through the same call as a user's file. A plugin's bytes are read once; their path is never
+//! looked at again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use postroom_mail::{AccountId, Digest, Name};
+use postroom_sandbox::{Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission};
+
+use crate::config::{Config, OnError, PluginRef, StepConfig, When};
+use crate::sinks::Kind;
+
+/// Every pipeline with its plugins, ready to run. Immutable: a change makes a new set.
+pub struct PluginSet {
+    chains: BTreeMap<Name, Arc<Chain>>,
+    by_account: BTreeMap<AccountId, Name>,
+    mime: Arc<Mime>,
+}
+
+/// The ordered steps of one pipeline.
+pub struct Chain {
+    /// The pipeline.
+    pub name: Name,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// One step, ready to run.
+pub struct Step {
+    /// Its name in the pipeline.
+    pub name: Name,
+    /// The plugin as configured.
+    pub plugin_name: String,
+    /// The plugin.
+    pub plugin: Plugin,
+    /// For which messages.
+    pub when: When,
+    /// What happens when it fails.
+    pub on_error: OnError,
+}
+
+/// A plugin that cannot run as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginProblem {
+    /// No bundled plugin has that name.
+    #[error("pipeline {pipeline}, step {step}: there is no bundled plugin {plugin:?} (there are {known}); a file of yours is named by its path, for example \"./{plugin}.wasm\"")]
+    Unknown {
+        /// The pipeline.
+        pipeline: Name,
+        /// The step.
+        step: Name,
+        /// As configured.
+        plugin: String,
+        /// The bundled ones.
+        known: String,
+    },
+    /// The file cannot be read.
+    #[error("pipeline {pipeline}, step {step}: cannot read the plugin {}: {source}", path.display())]
+    Unreadable {
+        /// The pipeline.
+        pipeline: Name,
+        /// The step.
+        step: Name,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file is not the one that was pinned.
+    #[error("pipeline {pipeline}, step {step}: {plugin} has the SHA-256 {found}, but the configuration pins {pinned}: if you changed the plugin on purpose, change `sha256`")]
+    Pinned {
+        /// The pipeline.
+        pipeline: Name,
+        /// The step.
+        step: Name,
+        /// As configured.
+        plugin: String,
+        /// Of the file.
+        found: Digest,
+        /// In the configuration.
+        pinned: Digest,
+    },
+    /// The sandbox refuses it.
+    #[error("pipeline {pipeline}, step {step}, plugin {plugin}: {source}")]
+    Refused {
+        /// The pipeline.
+        pipeline: Name,
+        /// The step.
+        step: Name,
+        /// As configured.
+        plugin: String,
+        /// Why.
+        source: LoadError,
+    },
+}
+
+impl PluginSet {
+    /// Loads every plugin of `config`.
+    ///
+    /// # Errors
+    /// All problems there are, not just the first.
+    pub fn load(config: &Config, sandbox: &Sandbox) -> Result<Self, Vec<PluginProblem>> {
+        let mut problems = Vec::new();
+        let mut components = HashMap::new();
+        let mut chains = BTreeMap::new();
+        for (name, pipeline) in &config.pipelines {
+            let mut steps = Vec::new();
+            for step in &pipeline.steps {
+                match load_step(config, sandbox, &mut components, name, step) {
+                    Ok(step) => steps.push(step),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            chains.insert(name.clone(), Arc::new(Chain { name: name.clone(), steps }));
+        }
+        let by_account = config.accounts.iter().map(|(id, account)| (id.clone(), account.pipeline.clone())).collect();
+        match (load_mime(sandbox), problems.is_empty()) {
+            (Ok(mime), true) => Ok(Self { chains, by_account, mime }),
+            (Err(problem), _) => Err(vec![problem].into_iter().chain(problems).collect()),
+            (Ok(_), false) => Err(problems),
+        }
+    }
+
+    /// The chain that handles an account's mail.
+    pub fn chain(&self, account: &AccountId) -> Option<&Arc<Chain>> {
+        self.chains.get(self.by_account.get(account)?)
+    }
+
+    /// All chains.
+    pub fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+        self.chains.values()
+    }
+
+    /// The MIME parser.
+    pub fn mime(&self) -> &Arc<Mime> {
+        &self.mime
+    }
+}
+
+fn load_step(
+    config: &Config,
+    sandbox: &Sandbox,
+    components: &mut HashMap<Digest, Component>,
+    pipeline: &Name,
+    step: &StepConfig,
+) -> Result<Step, PluginProblem> {
+    let bytes = read_plugin(pipeline, step)?;
+    let digest = Digest::of(&bytes);
+    if let Some(pinned) = step.sha256.filter(|pinned| *pinned != digest) {
+        let plugin = step.plugin.to_string();
+        return Err(PluginProblem::Pinned { pipeline: pipeline.clone(), step: step.name.clone(), plugin, found: digest, pinned });
+    }
+    let refused = |source| PluginProblem::Refused {
+        pipeline: pipeline.clone(),
+        step: step.name.clone(),
+        plugin: step.plugin.to_string(),
+        source,
+    };
+    let component = match components.get(&digest) {
+        Some(component) => component.clone(),
+        None => {
+            let component = sandbox.load(&bytes).map_err(refused)?;
+            components.insert(digest, component.clone());
+            component
+        }
+    };
+    let plugin = component.admit(admission(config, pipeline, step)).map_err(refused)?;
+    Ok(Step {
+        name: step.name.clone(),
+        plugin_name: step.plugin.to_string(),
+        plugin,
+        when: step.when.clone(),
+        on_error: step.on_error.clone(),
+    })
+}
+
+fn read_plugin(pipeline: &Name, step: &StepConfig) -> Result<Vec<u8>, PluginProblem> {
+    match &step.plugin {
+        PluginRef::Bundled(name) => match postroom_bundle::bundled(name) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => Err(PluginProblem::Unknown {
+                pipeline: pipeline.clone(),
+                step: step.name.clone(),
+                plugin: name.clone(),
+                known: bundled_names(),
+            }),
+        },
+        PluginRef::File(path) => std::fs::read(path).map_err(|source| PluginProblem::Unreadable {
+            pipeline: pipeline.clone(),
+            step: step.name.clone(),
+            path: path.clone(),
+            source,
+        }),
+    }
+}
+
+/// The bundled plugins a step may name.
+pub fn bundled_names() -> String {
+    postroom_bundle::BUNDLED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> Admission {
+    let kind = |name: &Name| {
+        config.sinks.get(name).map(|sink| match sink.kind() {
+            Kind::Object => SinkKind::Object,
+            Kind::Mailbox => SinkKind::Mailbox,
+            Kind::Transport => SinkKind::Transport,
+        })
+    };
+    let sinks = step.grants.sinks.iter().filter_map(|name| Some((name.clone(), kind(name)?))).collect();
+    Admission {
+        pipeline: pipeline.clone(),
+        step: step.name.clone(),
+        grants: Grants { sinks, discard: step.grants.discard, kv: step.grants.kv },
+        limits: step.limits.clone(),
+        required: step.required,
+        settings: step.settings.to_string(),
+    }
+}
+
+fn load_mime(sandbox: &Sandbox) -> Result<Arc<Mime>, PluginProblem> {
+    sandbox.load_mime(postroom_bundle::MIME).map(Arc::new).map_err(|source| PluginProblem::Refused {
+        pipeline: own_name("postroom"),
+        step: own_name("mime"),
+        plugin: "mime".to_owned(),
+        source,
+    })
+}
+
+/// A name of ours, known to be one.
+fn own_name(name: &'static str) -> Name {
+    match Name::new(name) {
+        Ok(name) => name,
+        Err(error) => unreachable!("{error}"),
+    }
+}
+
+/// The plugin files a configuration names, for the watcher.
+pub fn plugin_files(config: &Config) -> Vec<&Path> {
+    let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+    steps
+        .filter_map(|step| match &step.plugin {
+            PluginRef::File(path) => Some(path.as_path()),
+            PluginRef::Bundled(_) => None,
+        })
+        .collect()
+}

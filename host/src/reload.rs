@@ -1,0 +1,164 @@
+//! Watches the configuration and the plugin files. A change is read, checked and compiled to the end, then swapped as one
+//! whole; a bad one leaves the old running and says why.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use postroom_mail::Digest;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::live::{Live, NotLive};
+use crate::pipeline::plugin_files;
+use crate::supervise::Host;
+
+/// Editors write in several steps: a change counts once the files have been the same for so long.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Why a changed configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It does not load.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigErrors),
+    /// Its plugins or sinks do not.
+    #[error(transparent)]
+    NotLive(#[from] NotLive),
+    /// Something that only a restart can change.
+    #[error("`{0}` was changed: that takes a restart")]
+    NeedsRestart(&'static str),
+}
+
+/// Stops watching when dropped.
+pub struct Watching {
+    _task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self._task.abort();
+    }
+}
+
+/// Starts watching; SIGHUP has the same effect as a change.
+pub fn watch(host: Arc<Host>, config: &Path, stop: watch::Receiver<bool>) -> Watching {
+    let config = config.to_owned();
+    Watching { _task: tokio::spawn(follow(host, config, stop)) }
+}
+
+async fn follow(host: Arc<Host>, config: PathBuf, mut stop: watch::Receiver<bool>) {
+    let (rang, mut rings) = mpsc::channel(1);
+    let mut watcher = match notify::recommended_watcher(move |_event| {
+        // A full channel already says that something changed.
+        let _ = rang.try_send(());
+    }) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::error!(%error, "cannot watch for changes: reload with SIGHUP, or restart");
+            return;
+        }
+    };
+    let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::error!(%error, "cannot listen for SIGHUP"),
+    };
+    let mut watched = BTreeSet::new();
+    let mut seen = fingerprint(&watched_files(&config, &host.live.load().config));
+    loop {
+        watch_directories(&mut watcher, &mut watched, &watched_files(&config, &host.live.load().config));
+        let forced = tokio::select! {
+            Some(()) = rings.recv() => false,
+            Some(()) = hangup.recv() => true,
+            _ = stop.changed() => return,
+        };
+        let now = settled(&config, &host).await;
+        if now == seen && !forced {
+            continue;
+        }
+        seen = now;
+        match reload(&host, &config).await {
+            Ok(()) => {
+                tracing::info!("the changed configuration and plugins are running now");
+                seen = fingerprint(&watched_files(&config, &host.live.load().config));
+            }
+            Err(error) => tracing::error!("the change was not taken, the old configuration and plugins go on:\n{error}"),
+        }
+    }
+}
+
+/// Reads, checks and compiles everything, then swaps it.
+///
+/// # Errors
+/// Why the change was not taken; nothing has changed then.
+pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> {
+    let (worker, path) = (Arc::clone(host), config.to_owned());
+    let built = tokio::task::spawn_blocking(move || -> Result<Live, ReloadError> {
+        let config = Config::load(&path)?;
+        if config.state != worker.live.load().config.state {
+            return Err(ReloadError::NeedsRestart("state"));
+        }
+        Ok(Live::build(config, &worker.sandbox)?)
+    });
+    let live = match built.await {
+        Ok(live) => live?,
+        Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
+    };
+    host.live.store(Arc::new(live));
+    host.bells.reloaded.notify_one();
+    host.bells.inbox.notify_one();
+    host.bells.outbox.notify_one();
+    Ok(())
+}
+
+/// Waits until the files stay the same.
+async fn settled(config: &Path, host: &Host) -> Digest {
+    let mut last = fingerprint(&watched_files(config, &host.live.load().config));
+    loop {
+        tokio::time::sleep(SETTLE).await;
+        let now = fingerprint(&watched_files(config, &host.live.load().config));
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
+fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    files.extend(config.sources.iter().cloned());
+    if let Ok(entries) = std::fs::read_dir(config.base.join("conf.d")) {
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    files.extend(plugin_files(config).into_iter().map(Path::to_owned));
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// Of names and contents, so that a rename over, a touch, and a real change are told apart.
+fn fingerprint(files: &[PathBuf]) -> Digest {
+    let mut whole = postroom_mail::ids::Digester::default();
+    for file in files {
+        whole.update(file.as_os_str().as_encoded_bytes());
+        match std::fs::read(file) {
+            Ok(content) => whole.update(&Digest::of(&content).0),
+            Err(_) => whole.update(b"unreadable"),
+        }
+    }
+    whole.finish()
+}
+
+/// Directories, not files: editors and installers replace files by renaming over them.
+fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>, files: &[PathBuf]) {
+    for directory in files.iter().filter_map(|file| file.parent()) {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        if watched.insert(directory.to_owned())
+            && let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive)
+        {
+            tracing::error!(directory = %directory.display(), %error, "cannot watch for changes");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Owns delivery: each sink carries out one kind of effect, durably, and recognises what an earlier attempt already did.
+//! Must not decide when to try again, read a clock, or overwrite or delete anything that is not its own temporary file.
+
+mod contents;
+mod directory;
+mod error;
+mod maildir;
+mod publish;
+mod s3;
+mod smtp;
+#[cfg(test)]
+mod testing;
+
+pub use directory::{Directory, DirectoryConfig};
+pub use error::{DeliveryError, SinkError, Source};
+pub use maildir::{Maildir, MaildirConfig};
+pub use s3::{S3, S3Config};
+pub use smtp::{Smtp, SmtpConfig, SmtpTls};
+
+use std::path::Path;
+use std::sync::Arc;
+
+use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance};
+use postroom_spool::Receipt;
+use serde::Deserialize;
+
+use self::error::Fault;
+
+/// A sink as the operator writes it, chosen by `type`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum SinkConfig {
+    /// `type = "directory"`
+    Directory(DirectoryConfig),
+    /// `type = "maildir"`
+    Maildir(MaildirConfig),
+    /// `type = "s3"`
+    S3(S3Config),
+    /// `type = "smtp"`
+    Smtp(SmtpConfig),
+}
+
+impl SinkConfig {
+    /// What it can be asked to do.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Directory(_) | Self::S3(_) => Kind::Object,
+            Self::Maildir(_) => Kind::Mailbox,
+            Self::Smtp(_) => Kind::Transport,
+        }
+    }
+}
+
+/// What a sink can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// [`Action::Store`]: octets under a key.
+    Object,
+    /// [`Action::FileInto`]: messages in mailboxes.
+    Mailbox,
+    /// [`Action::Send`]: messages to recipients.
+    Transport,
+}
+
+/// One attempt at one effect.
+pub struct Job<'a> {
+    /// What to do.
+    pub effect: &'a Effect,
+    /// For which message.
+    pub message: MessageId,
+    /// Where that came from.
+    pub provenance: &'a Provenance,
+    /// Its raw octets.
+    pub raw: Arc<dyn Octets>,
+    /// From 1; already counted durably, so that from 2 on an earlier attempt may have succeeded unseen.
+    pub attempt: u32,
+}
+
+/// Where effects are carried out.
+#[derive(Debug)]
+pub struct Sink {
+    name: Name,
+    transport: Transport,
+}
+
+/// The closed set of sinks.
+#[derive(Debug)]
+enum Transport {
+    Directory(Directory),
+    Maildir(Maildir),
+    S3(S3),
+    Smtp(Box<Smtp>),
+}
+
+impl Sink {
+    /// Makes the sink and reads its secrets; touches neither the network nor the place it delivers to. `base` is the
+    /// directory of the configuration file, against which relative paths resolve.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, or a secret or a file of certificates cannot be read.
+    pub fn build(name: &Name, config: &SinkConfig, base: &Path) -> Result<Self, SinkError> {
+        let transport = match config {
+            SinkConfig::Directory(config) => Transport::Directory(Directory::new(name, config, base)?),
+            SinkConfig::Maildir(config) => Transport::Maildir(Maildir::new(config, base)),
+            SinkConfig::S3(config) => Transport::S3(S3::new(name, config, base)?),
+            SinkConfig::Smtp(config) => Transport::Smtp(Box::new(Smtp::new(name, config, base)?)),
+        };
+        Ok(Self { name: name.clone(), transport })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What it can be asked to do.
+    pub fn kind(&self) -> Kind {
+        match self.transport {
+            Transport::Directory(_) | Transport::S3(_) => Kind::Object,
+            Transport::Maildir(_) => Kind::Mailbox,
+            Transport::Smtp(_) => Kind::Transport,
+        }
+    }
+
+    /// Carries out one effect. On `Ok` it is durable at the other side, by this attempt or an earlier one.
+    ///
+    /// # Errors
+    /// [`DeliveryError`]; nothing half-done is visible then, except as [`DeliveryError::InDoubt`] says.
+    pub async fn deliver(&self, job: &Job<'_>) -> Result<Receipt, DeliveryError> {
+        self.carry_out(job).await.map_err(|fault| fault.at(&self.name))
+    }
+
+    /// Looks whether it would deliver, and says what it found, in words. Delivers nothing: a directory gets a file that
+    /// is removed again, an object store keeps one small probe object, an SMTP server is greeted and logged in to.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub async fn probe(&self) -> Result<Vec<String>, DeliveryError> {
+        let facts = match &self.transport {
+            Transport::Directory(directory) => directory.probe().await,
+            Transport::Maildir(maildir) => maildir.probe().await,
+            Transport::S3(s3) => s3.probe().await,
+            Transport::Smtp(smtp) => smtp.probe().await,
+        };
+        facts.map_err(|fault| fault.at(&self.name))
+    }
+
+    async fn carry_out(&self, job: &Job<'_>) -> Result<Receipt, Fault> {
+        let raw = Arc::clone(&job.raw);
+        match (&self.transport, &job.effect.action) {
+            (Transport::Directory(directory), Action::Store { key, on_conflict, .. }) => {
+                directory.store(job.effect, key, *on_conflict, raw).await
+            }
+            (Transport::S3(s3), Action::Store { key, on_conflict, content_type, meta }) => {
+                s3.store(job.effect, key, *on_conflict, content_type.as_deref(), meta, raw).await
+            }
+            (Transport::Maildir(maildir), Action::FileInto { mailbox, flags }) => {
+                plain(job.effect)?;
+                maildir.file(job, mailbox, flags).await
+            }
+            (Transport::Smtp(smtp), Action::Send { envelope, add_headers }) => {
+                plain(job.effect)?;
+                smtp.send(job.effect, envelope, add_headers, raw).await
+            }
+            (_, action) => Err(Fault::permanent(format!(
+                "this sink cannot carry out a {} effect; name a sink of the right type in step {}",
+                action.kind(),
+                job.effect.step
+            ))),
+        }
+    }
+}
+
+/// How many names a conflict tries: the key itself and 2 to this.
+const MOST_NUMBERS: u32 = 999;
+
+/// A mailbox or a recipient takes messages, not compressed files.
+fn plain(effect: &Effect) -> Result<(), Fault> {
+    match effect.content.coding {
+        Coding::Identity => Ok(()),
+        Coding::Zstd => Err(Fault::permanent(format!(
+            "a message cannot be filed or sent zstd-coded; correct the settings of step {}",
+            effect.step
+        ))),
+    }
+}
+
+/// The parts of a key or a path. The key was checked when it was made; this is the last look before the file system.
+fn parts(path: &str) -> Result<Vec<&str>, Fault> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let wrong = |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.contains('\0');
+    if parts.iter().any(wrong) {
+        return Err(Fault::permanent(format!(
+            "{} is not a relative path without \"..\"",
+            error::quoted(path)
+        )));
+    }
+    Ok(parts)
+}
+
+fn taken(key: &Key) -> Fault {
+    Fault::permanent(format!(
+        "{} is taken by other content, which was left as it is; choose another key template, or let conflicts number",
+        error::quoted(key.as_str())
+    ))
+}
+
+fn numbers_used_up(key: &Key) -> Fault {
+    Fault::permanent(format!(
+        "{} and its {MOST_NUMBERS} numbers are all taken by other content; choose a key template with more variety",
+        error::quoted(key.as_str())
+    ))
+}
+
+/// Runs work on files off the async threads. It goes on to its end even when the caller is cancelled.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Fault::temporary("the delivery was cut short inside this program").because(error)),
+    }
+}

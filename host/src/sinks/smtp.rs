@@ -1,0 +1,241 @@
+//! Owns delivery by SMTP submission (RFC 5321, 6409): one transaction for all recipients of an effect, or none.
+//! Must not send mail a second time unless it says that the first time is in doubt, and never without checked TLS
+//! unless the operator accepted that in so many words.
+//!
+//! The client is our own: lettre 0.11 keeps what a server sent before a STARTTLS handshake and takes it for answers
+//! afterwards, bounds no reply line, forgets SIZE, and does not tell a connection lost before the final dot from one
+//! lost after it. The last is the difference between trying again and a second copy.
+
+mod outgoing;
+mod session;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroom_mail::{Address, Effect, Envelope, HeaderField, Name, Octets};
+use postroom_spool::Receipt;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+
+use self::outgoing::Outgoing;
+use self::session::{Session, Transaction};
+use super::contents;
+use super::error::{Fault, SinkError};
+use crate::config::{Secret, SecretRef};
+
+/// An SMTP sink as the operator writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpConfig {
+    /// The server; its certificate must be for this name.
+    pub host: String,
+    /// 465, 587 or 25 when not given, by `tls`.
+    pub port: Option<u16>,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub tls: SmtpTls,
+    /// `"I accept"` allows `tls = "none"`: anybody on the way can read and change the mail, and the password.
+    pub insecure_plaintext: Option<String>,
+    /// Who logs in.
+    pub user: Option<String>,
+    /// With what.
+    pub password: Option<SecretRef>,
+    /// Reverse-path of effects that name none; the null path when not given, so that nothing bounces.
+    pub from: Option<Address>,
+    /// PEM file of the only authorities to trust, relative to the configuration file.
+    pub ca_file: Option<PathBuf>,
+    /// What `EHLO` says; the own address as a literal when not given.
+    pub hello: Option<String>,
+}
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum SmtpTls {
+    /// TLS from the first octet (RFC 8314).
+    #[default]
+    #[serde(rename = "implicit")]
+    Implicit,
+    /// Plain until STARTTLS (RFC 3207), which must be offered and must succeed.
+    #[serde(rename = "starttls")]
+    StartTls,
+    /// None at all.
+    #[serde(rename = "none")]
+    None,
+}
+
+/// An SMTP server that mail is submitted to.
+pub struct Smtp {
+    host: String,
+    port: u16,
+    security: Security,
+    login: Option<Login>,
+    from: Option<Address>,
+    hello: Option<String>,
+    timeouts: Timeouts,
+}
+
+/// [`SmtpTls`] with what it takes.
+enum Security {
+    Implicit(Trust),
+    StartTls(Trust),
+    None,
+}
+
+struct Trust {
+    config: Arc<rustls::ClientConfig>,
+    name: ServerName<'static>,
+}
+
+struct Login {
+    user: String,
+    password: Secret,
+}
+
+/// How long the server may take (RFC 5321 section 4.5.3.2).
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    connect: Duration,
+    greeting: Duration,
+    command: Duration,
+    data: Duration,
+    block: Duration,
+    /// After the final dot: long, since giving up early makes second copies (RFC 1047).
+    dot: Duration,
+    quit: Duration,
+}
+
+impl Timeouts {
+    const STANDARD: Self = Self {
+        connect: Duration::from_secs(30),
+        greeting: Duration::from_secs(5 * 60),
+        command: Duration::from_secs(5 * 60),
+        data: Duration::from_secs(2 * 60),
+        block: Duration::from_secs(3 * 60),
+        dot: Duration::from_secs(10 * 60),
+        quit: Duration::from_secs(5),
+    };
+}
+
+impl Smtp {
+    pub(super) fn new(name: &Name, config: &SmtpConfig, base: &Path) -> Result<Self, SinkError> {
+        let security = Security::new(name, config, base)?;
+        let login = match (&config.user, &config.password) {
+            (None, None) => None,
+            (Some(user), Some(password)) => {
+                let password = password.read(base).map_err(|error| {
+                    SinkError::from_source(name, format!("cannot read `password`: {error}"), error)
+                })?;
+                if user.contains('\0') || password.expose().contains('\0') {
+                    return Err(SinkError::new(name, "`user` and `password` must not hold NUL (RFC 4616)"));
+                }
+                Some(Login { user: user.clone(), password })
+            }
+            _ => {
+                return Err(SinkError::new(
+                    name,
+                    "`user` and `password` belong together: give both or neither",
+                ));
+            }
+        };
+        if let Some(hello) = &config.hello
+            && (hello.is_empty() || !hello.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(SinkError::new(name, "`hello` must be one word: a host name or an address literal"));
+        }
+        let port = config.port.unwrap_or(match config.tls {
+            SmtpTls::Implicit => 465,
+            SmtpTls::StartTls => 587,
+            SmtpTls::None => 25,
+        });
+        Ok(Self {
+            host: config.host.clone(),
+            port,
+            security,
+            login,
+            from: config.from.clone(),
+            hello: config.hello.clone(),
+            timeouts: Timeouts::STANDARD,
+        })
+    }
+
+    /// Sends the effect's content to all recipients of the envelope, or to none.
+    pub(super) async fn send(
+        &self,
+        effect: &Effect,
+        envelope: &Envelope,
+        add_headers: &[HeaderField],
+        raw: Arc<dyn Octets>,
+    ) -> Result<Receipt, Fault> {
+        let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
+        let mail = super::blocking(move || {
+            let content = contents::collect(&owned, &*raw)?;
+            Outgoing::prepare(&content, &headers, &owned.id, &domain)
+        })
+        .await?;
+
+        let transaction = Transaction::new(envelope, self.from.as_ref())?;
+        let mut session = Session::open(self).await?;
+        let outcome = session.send(&transaction, &mail).await;
+        session.quit().await;
+        let reply = outcome?;
+        let to = effect.action.target();
+        Ok(Receipt { location: format!("{} for {to}", self.place()), proof: reply.shown(), already: false })
+    }
+
+    /// Greets, protects, logs in, and leaves.
+    pub(super) async fn probe(&self) -> Result<Vec<String>, Fault> {
+        let session = Session::open(self).await?;
+        let facts = session.facts();
+        session.quit().await;
+        Ok(facts)
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The right side of a Message-ID made here. Configured, not looked up: it must be the same on every host.
+    fn message_id_domain(&self) -> String {
+        let configured = self.from.as_ref().map(Address::domain).filter(|domain| !domain.is_empty());
+        configured.unwrap_or("postroom.invalid").to_owned()
+    }
+}
+
+impl Security {
+    fn new(name: &Name, config: &SmtpConfig, base: &Path) -> Result<Self, SinkError> {
+        let trust = || {
+            let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
+            let tls = crate::tls::client(ca_file.as_deref())
+                .map_err(|error| SinkError::from_source(name, error.to_string(), error))?;
+            let server = ServerName::try_from(config.host.clone()).map_err(|error| {
+                SinkError::from_source(name, "`host` must be a host name or an IP address", error)
+            })?;
+            Ok(Trust { config: tls, name: server })
+        };
+        match (config.tls, config.insecure_plaintext.as_deref()) {
+            (SmtpTls::Implicit, None) => trust().map(Self::Implicit),
+            (SmtpTls::StartTls, None) => trust().map(Self::StartTls),
+            (SmtpTls::None, Some("I accept")) => Ok(Self::None),
+            (SmtpTls::None, _) => Err(SinkError::new(
+                name,
+                "`tls = \"none\"` lets anybody on the way read and change the mail; \
+                 use \"implicit\" or \"starttls\", or add `insecure_plaintext = \"I accept\"`",
+            )),
+            (SmtpTls::Implicit | SmtpTls::StartTls, Some(_)) => {
+                Err(SinkError::new(name, "`insecure_plaintext` only goes with `tls = \"none\"`: remove it"))
+            }
+        }
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Smtp").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Owns the connection: octets out, replies in, each bounded in length and time. Must not know what a reply means.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::super::error::quoted;
+
+/// RFC 5321 section 4.5.3.1.5 allows 512 octets; servers differ.
+const LONGEST_LINE: usize = 4096;
+/// No EHLO answer comes near it.
+const LONGEST_REPLY: usize = 64 * 1024;
+
+/// One reply (RFC 5321 section 4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Three digits.
+    pub(super) code: u16,
+    /// The text of each line.
+    pub(super) lines: Vec<String>,
+}
+
+impl Reply {
+    /// Harmless and short, for people.
+    pub(super) fn shown(&self) -> String {
+        quoted(&format!("{} {}", self.code, self.lines.join(" / ")))
+    }
+}
+
+/// Why no reply came.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("no answer for {} s", .0.as_secs())]
+    Timeout(Duration),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the answer is not SMTP: {}", quoted(.0))]
+    NotSmtp(String),
+}
+
+/// A connection with what was read ahead.
+pub(super) struct Wire {
+    stream: Stream,
+    ahead: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream: Stream::Plain(stream), ahead: Vec::new() }
+    }
+
+    /// Puts TLS on a plain connection. Whatever was read ahead in the clear is an attack or a broken server, and must
+    /// not be taken for an answer that came through TLS.
+    pub(super) async fn protect(
+        self,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+        limit: Duration,
+    ) -> Result<Self, WireError> {
+        let Stream::Plain(stream) = self.stream else { return Ok(self) };
+        if !self.ahead.is_empty() {
+            return Err(WireError::NotSmtp(String::from_utf8_lossy(&self.ahead).into_owned()));
+        }
+        let handshake = TlsConnector::from(config).connect(name, stream);
+        let stream = within(limit, async { Ok(handshake.await?) }).await?;
+        Ok(Self { stream: Stream::Tls(Box::new(stream)), ahead: Vec::new() })
+    }
+
+    /// `TLSv1_3` or the like; `None` in the clear.
+    pub(super) fn protection(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => Some(
+                stream
+                    .get_ref()
+                    .1
+                    .protocol_version()
+                    .map_or("TLS".to_owned(), |version| format!("{version:?}")),
+            ),
+        }
+    }
+
+    /// The own address of the connection.
+    pub(super) fn local(&self) -> io::Result<std::net::SocketAddr> {
+        match &self.stream {
+            Stream::Plain(stream) => stream.local_addr(),
+            Stream::Tls(stream) => stream.get_ref().0.local_addr(),
+        }
+    }
+
+    /// Sends octets and waits until they have left.
+    pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), WireError> {
+        let stream = &mut self.stream;
+        within(limit, async {
+            match stream {
+                Stream::Plain(stream) => {
+                    stream.write_all(octets).await?;
+                    stream.flush().await?;
+                }
+                Stream::Tls(stream) => {
+                    stream.write_all(octets).await?;
+                    stream.flush().await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sends one command and reads its reply.
+    pub(super) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, WireError> {
+        // As one write, so that it is one packet.
+        let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
+        self.write(line.as_bytes(), limit).await?;
+        self.reply(limit).await
+    }
+
+    /// Reads one reply of one or more lines.
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, WireError> {
+        within(limit, async {
+            let mut lines = Vec::new();
+            let mut octets = 0;
+            loop {
+                let line = self.line().await?;
+                octets += line.len();
+                let (code, last, text) = split(&line).ok_or_else(|| WireError::NotSmtp(line.clone()))?;
+                if octets > LONGEST_REPLY || lines.first().is_some_and(|(first, _)| *first != code) {
+                    return Err(WireError::NotSmtp(line));
+                }
+                lines.push((code, text.to_owned()));
+                if last {
+                    return Ok(Reply { code, lines: lines.into_iter().map(|(_, text)| text).collect() });
+                }
+            }
+        })
+        .await
+    }
+
+    async fn line(&mut self) -> Result<String, WireError> {
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(end) = self.ahead.iter().position(|&octet| octet == b'\n') {
+                let line: Vec<u8> = self.ahead.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
+            }
+            if self.ahead.len() > LONGEST_LINE {
+                return Err(WireError::NotSmtp(String::from_utf8_lossy(&self.ahead).into_owned()));
+            }
+            let read = match &mut self.stream {
+                Stream::Plain(stream) => stream.read(&mut buffer).await?,
+                Stream::Tls(stream) => stream.read(&mut buffer).await?,
+            };
+            if read == 0 {
+                return Err(WireError::Closed);
+            }
+            self.ahead.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("protection", &self.protection()).finish_non_exhaustive()
+    }
+}
+
+/// `250-text` as code, whether it is the last line, and text.
+fn split(line: &str) -> Option<(u16, bool, &str)> {
+    let (code, rest) = line.split_at_checked(3)?;
+    let number: u16 = code.bytes().all(|digit| digit.is_ascii_digit()).then(|| code.parse().ok())??;
+    let last = match rest.as_bytes().first() {
+        None | Some(b' ') => true,
+        Some(b'-') => false,
+        Some(_) => return None,
+    };
+    (200..600).contains(&number).then_some((number, last, rest.get(1..).unwrap_or("")))
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, WireError>>,
+) -> Result<T, WireError> {
+    timeout(limit, work).await.unwrap_or(Err(WireError::Timeout(limit)))
+}

@@ -1,0 +1,262 @@
+//! What runs, in which order it starts and stops. Source, pipeline and deliver each run on their own and meet in the spool.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use postroom_mail::{AccountId, Disposition, Name};
+use postroom_sandbox::Sandbox;
+use postroom_spool::{Counts, Spool};
+use tokio::sync::{Notify, watch};
+
+use crate::bells::Bells;
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::live::Live;
+use crate::progress::Observer;
+use crate::{deliver, pipeline, reload, source};
+
+/// How long a stop may take; what is not finished by then is finished after the next start.
+const DRAIN: Duration = Duration::from_secs(25);
+/// The spool is looked at at least so often, should a bell be missed.
+const LOOK: Duration = Duration::from_secs(60);
+/// How often ended bodies are freed.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// How long a task waits after the spool failed.
+const SPOOL_PAUSE: Duration = Duration::from_secs(5);
+
+/// Everything the tasks share.
+pub struct Host {
+    /// What is running now.
+    pub live: ArcSwap<Live>,
+    /// Durable state.
+    pub spool: Arc<dyn Spool>,
+    /// Where plugins run.
+    pub sandbox: Sandbox,
+    /// The time.
+    pub clock: Clock,
+    /// Jitter.
+    pub chance: Chance,
+    /// Wake-ups.
+    pub bells: Bells,
+    /// Whoever shows progress.
+    pub observer: Observer,
+    stopping: AtomicBool,
+}
+
+impl Host {
+    /// Puts the parts together. Starts nothing.
+    pub fn new(live: Live, spool: Arc<dyn Spool>, sandbox: Sandbox, observer: Observer) -> Arc<Self> {
+        Arc::new(Self {
+            live: ArcSwap::from_pointee(live),
+            spool,
+            sandbox,
+            clock: Clock::system(),
+            chance: Chance::system(),
+            bells: Bells::default(),
+            observer,
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether to end in good order: take nothing new.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What `once` did.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Summary {
+    /// Of each account polled.
+    pub accounts: BTreeMap<AccountId, source::Report>,
+    /// Runs of pipelines.
+    pub runs: u64,
+    /// Attempts at effects.
+    pub attempts: u64,
+    /// What the spool holds now.
+    pub counts: Counts,
+}
+
+/// Polls every account once, runs what is due through the pipelines, delivers what is due, and returns. What has to wait
+/// for another try stays in the spool.
+///
+/// # Errors
+/// When the spool fails. Account, plugin and sink failures are in the summary.
+pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
+    let (polled, polling) = watch::channel(false);
+    let (planned, planning) = watch::channel(false);
+    let runs = tokio::spawn(until_drained(Arc::clone(host), Stage::Pipeline, polling));
+    let attempts = tokio::spawn(until_drained(Arc::clone(host), Stage::Deliver, planning));
+    let accounts = source::poll_all(host).await;
+    let _ = polled.send(true);
+    let runs = joined(runs).await?;
+    let _ = planned.send(true);
+    let attempts = joined(attempts).await?;
+    let keep = host.live.load().config.limits.keep_bodies;
+    host.spool.sweep(keep, host.clock.now()).await?;
+    let counts = host.spool.counts(None).await?;
+    Ok(Summary { accounts, runs, attempts, counts })
+}
+
+/// Runs until `stop` completes, then ends in good order within [`DRAIN`].
+///
+/// # Errors
+/// When the state is damaged, so that going on would do harm.
+pub async fn run(host: Arc<Host>, config: &Path, stop: impl Future<Output = ()>) -> Result<(), postroom_spool::Error> {
+    let (stop_polls, polls_stop) = watch::channel(false);
+    let (stop_pipeline, pipeline_stops) = watch::channel(false);
+    let (stop_delivery, delivery_stops) = watch::channel(false);
+    let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
+    let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
+    let polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
+    let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
+    let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
+    let broken = tokio::select! {
+        () = stop => Ok(()),
+        ended = &mut pipelines => flatten(ended),
+        ended = &mut deliveries => flatten(ended),
+    };
+    tracing::info!("stopping: no new mail is taken, work in hand is finished");
+    drop(watcher);
+    host.stop();
+    // In the order in which work flows, so that each stage still gets what the one before it finished.
+    let rest = async {
+        let _ = stop_polls.send(true);
+        let _ = polls.await;
+        let _ = stop_pipeline.send(true);
+        if !pipelines.is_finished() {
+            let _ = pipelines.await;
+        }
+        let _ = stop_delivery.send(true);
+        if !deliveries.is_finished() {
+            let _ = deliveries.await;
+        }
+        let _ = sweeps.await;
+    };
+    if tokio::time::timeout(DRAIN, rest).await.is_err() {
+        tracing::warn!("not everything was finished in time; the rest is finished after the next start");
+    }
+    broken
+}
+
+#[derive(Clone, Copy)]
+enum Stage {
+    Pipeline,
+    Deliver,
+}
+
+impl Stage {
+    async fn drain(self, host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
+        match self {
+            Self::Pipeline => pipeline::drain(host).await,
+            Self::Deliver => deliver::drain(host).await,
+        }
+    }
+
+    fn bell(self, host: &Host) -> &Notify {
+        match self {
+            Self::Pipeline => &host.bells.inbox,
+            Self::Deliver => &host.bells.outbox,
+        }
+    }
+}
+
+/// Drains at each ring, and once more after `feeding` ended.
+async fn until_drained(
+    host: Arc<Host>,
+    stage: Stage,
+    mut fed: watch::Receiver<bool>,
+) -> Result<u64, postroom_spool::Error> {
+    let mut count = 0;
+    loop {
+        let last = *fed.borrow_and_update();
+        count += stage.drain(&host).await?;
+        if last {
+            return Ok(count);
+        }
+        tokio::select! {
+            () = stage.bell(&host).notified() => {}
+            changed = fed.changed() => if changed.is_err() { return Ok(count + stage.drain(&host).await?) },
+        }
+    }
+}
+
+/// Drains whenever something may be due, until `stop`, and then once more. A spool that fails for a while is waited for.
+async fn until_stopped(
+    host: Arc<Host>,
+    stage: Stage,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), postroom_spool::Error> {
+    while !*stop.borrow() {
+        let pause = match stage.drain(&host).await {
+            Ok(_) => until_due(&host).await,
+            Err(error) if error.disposition() == Disposition::Stop => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "the spool failed");
+                SPOOL_PAUSE
+            }
+        };
+        tokio::select! {
+            () = stage.bell(&host).notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    stage.drain(&host).await.map(drop)
+}
+
+async fn until_due(host: &Host) -> Duration {
+    let sinks: Vec<Name> = host.live.load().sinks.keys().cloned().collect();
+    let soonest = Duration::from_millis(100);
+    match host.spool.next_due(&sinks).await {
+        Ok(Some(at)) => at.since(host.clock.now()).clamp(soonest, LOOK),
+        Ok(None) => LOOK,
+        Err(error) => {
+            tracing::error!(%error, "the spool failed");
+            SPOOL_PAUSE
+        }
+    }
+}
+
+async fn sweep(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let keep = host.live.load().config.limits.keep_bodies;
+        match host.spool.sweep(keep, host.clock.now()).await {
+            Ok(swept) if swept.bodies > 0 => tracing::info!(bodies = swept.bodies, octets = swept.octets, "freed ended mail"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "cannot free ended mail"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn joined(task: tokio::task::JoinHandle<Result<u64, postroom_spool::Error>>) -> Result<u64, postroom_spool::Error> {
+    match task.await {
+        Ok(ended) => ended,
+        Err(error) => {
+            tracing::error!(%error, "a task failed");
+            Ok(0)
+        }
+    }
+}
+
+fn flatten(
+    ended: Result<Result<(), postroom_spool::Error>, tokio::task::JoinError>,
+) -> Result<(), postroom_spool::Error> {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "a task failed");
+        Ok(())
+    })
+}
