@@ -1,0 +1,110 @@
+//! Every configuration in `examples/config` is loaded as it is, then run against practice servers in place of the ones it names.
+
+use std::path::Path;
+
+use postroom_practice::{Receiver, ReceiverConfig, Security};
+use postroom_tests::{S3Server, s3};
+use toml::{Table, Value};
+
+use crate::support::{Bench, authority, mail, maildrop};
+
+fn example(name: &str) -> Table {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/config").join(name);
+    std::fs::read_to_string(path).expect("the example").parse().expect("TOML")
+}
+
+fn section<'a>(table: &'a mut Table, name: &str) -> impl Iterator<Item = &'a mut Table> {
+    table.get_mut(name).and_then(Value::as_table_mut).into_iter().flatten().filter_map(|(_, value)| value.as_table_mut())
+}
+
+fn set(table: &mut Table, values: &[(&str, Value)]) {
+    for (name, value) in values {
+        table.insert((*name).to_owned(), value.clone());
+    }
+}
+
+fn secret(name: &str) -> Value {
+    Value::Table(Table::from_iter([("file".to_owned(), Value::from(name))]))
+}
+
+/// Runs an example with its servers and directories replaced, and everything else as written.
+async fn run(name: &str) -> (Bench, Vec<String>, usize) {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let invoice = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mail/02-invoice.eml")).expect("a sample");
+    let invoice = String::from_utf8(invoice).expect("text").replace('\n', "\r\n").into_bytes();
+    let server = maildrop(&identity, vec![mail("one"), mail("two"), invoice]).await;
+    let receiver = Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone())).credentials("user", crate::support::PASSWORD)).await.expect("a receiver");
+    let objects = tempfile::tempdir().expect("a directory");
+    let store = S3Server::start(objects.path()).await.expect("an S3 server");
+    bench.secret("s3-access", s3::ACCESS_KEY);
+    bench.secret("s3-secret", s3::SECRET_KEY);
+    let mut config = example(name);
+    set(&mut config, &[("state", Value::from("state"))]);
+    let accounts = section(&mut config, "accounts").count();
+    for account in section(&mut config, "accounts") {
+        let port = Value::from(i64::from(server.addr().port()));
+        set(account, &[("host", "localhost".into()), ("port", port), ("user", "user".into()), ("ca_file", "ca.pem".into()), ("tls", "implicit".into()), ("password", secret("password"))]);
+    }
+    for sink in section(&mut config, "sinks") {
+        match sink.get("type").and_then(Value::as_str) {
+            Some("s3") => set(sink, &[("endpoint", store.endpoint().into()), ("bucket", s3::BUCKET.into()), ("allow_http", true.into()), ("access_key", secret("s3-access")), ("secret_key", secret("s3-secret"))]),
+            Some("smtp") => {
+                let port = Value::from(i64::from(receiver.addr().port()));
+                set(sink, &[("host", "localhost".into()), ("port", port), ("tls", "implicit".into()), ("ca_file", "ca.pem".into())]);
+                if sink.contains_key("user") {
+                    set(sink, &[("user", "user".into()), ("password", secret("password"))]);
+                }
+            }
+            Some("directory" | "maildir") => {
+                let below = sink.get("path").and_then(Value::as_str).expect("a path").trim_start_matches('/').to_owned();
+                set(sink, &[("path", format!("out/{below}").into())]);
+            }
+            other => panic!("a sink of type {other:?}"),
+        }
+    }
+    bench.config(&toml::to_string(&config).expect("TOML"));
+    bench.postroom(&["check", "--online"]).await.expect(0);
+    // The practice server is one maildrop: several accounts of an example would lock each other out at once.
+    for _ in 0..accounts {
+        bench.postroom(&["once"]).await;
+    }
+    let last = bench.once().await;
+    last.0.expect(0);
+    let written = bench.names("out").into_iter().chain(store.keys().expect("keys")).collect();
+    (bench, written, receiver.accepted().len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_example_archives_mail_and_extracts_documents() {
+    let (_bench, written, _) = run("disk.toml").await;
+    assert!(written.len() >= 4, "{written:?}");
+    assert!(written.iter().any(|name| name.ends_with(".pdf")), "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_example_stores_objects() {
+    let (_bench, written, _) = run("s3.toml").await;
+    assert!(written.len() >= 3, "{written:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forward_example_forwards() {
+    let (_bench, _, forwarded) = run("forward.toml").await;
+    assert!(forwarded >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_many_accounts_example_serves_each_account() {
+    let (bench, _, _) = run("many-accounts.toml").await;
+    let (_, summary) = bench.once().await;
+    assert!(summary["accounts"].as_object().expect("accounts").len() >= 2, "{summary:#}");
+}
+
+#[test]
+fn every_example_is_covered_here() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/config");
+    let mut names: Vec<_> = std::fs::read_dir(directory).expect("examples").flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    assert_eq!(names, ["disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
+}

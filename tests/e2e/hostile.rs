@@ -1,0 +1,72 @@
+//! Plugins that loop, grow, or trap: the message goes to quarantine with the reason, the next messages go through.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
+
+/// A guest that does what the `X-Mood` field of the message says.
+fn moody() -> PathBuf {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", "moody"]).current_dir(&guests);
+    build.env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
+    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+        build.env_remove(inherited);
+    }
+    let output = build.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    target.join("wasm32-wasip2/release/moody.wasm")
+}
+
+fn in_a_mood(mood: &str) -> Vec<u8> {
+    [format!("X-Mood: {mood}\r\n").into_bytes(), mail(mood)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_loops_grows_or_traps_costs_that_message_and_no_other() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let moods = ["calm", "spin", "calm again", "hoard", "trap", "exit", "calm still"];
+    let server = maildrop(&identity, moods.iter().map(|mood| in_a_mood(mood)).collect()).await;
+    std::fs::copy(moody(), bench.path("moody.wasm")).expect("a copy");
+    let step = "[[pipelines.main.steps]]\nname = \"moody\"\nplugin = \"./moody.wasm\"\nlimits = { cpu = \"300ms\", wall = \"5s\", memory = \"16 MiB\" }\n";
+    bench.config(&format!("{}{step}{ARCHIVE}", account("home", server.addr().port(), "")));
+    let (run, summary) = bench.once().await;
+    run.expect(0);
+    assert_eq!(summary["counts"]["done"], 3, "{summary:#}");
+    assert_eq!(summary["counts"]["quarantined"], 4, "{summary:#}");
+    assert_eq!(bench.names("vault").len(), 3);
+    bench.postroom(&["queue", "ls"]).await.expect(0).says(&["300ms", "16 MiB", "a bad day", "exit"]);
+    // The quarantined ones are still here, whole, and still on the server.
+    let (_, summary) = bench.once().await;
+    assert_eq!(summary["accounts"]["home"]["listed"], 7);
+    assert_eq!(summary["counts"]["quarantined"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_may_be_skipped_when_it_fails() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![in_a_mood("trap")]).await;
+    std::fs::copy(moody(), bench.path("moody.wasm")).expect("a copy");
+    let step = "[[pipelines.main.steps]]\nname = \"moody\"\nplugin = \"./moody.wasm\"\non_error = { then = \"skip\" }\n";
+    bench.config(&format!("{}{step}{ARCHIVE}", account("home", server.addr().port(), "")));
+    let (run, summary) = bench.once().await;
+    run.expect(0);
+    assert_eq!(summary["counts"]["done"], 1, "{summary:#}");
+    assert_eq!(bench.names("vault").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_not_granted_is_refused_with_the_line_that_would_grant_it() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    bench.config(&format!("{}{}", account("home", server.addr().port(), ""), ARCHIVE.replace("grants = { sinks = [\"vault\"] }\n", "")));
+    let (_, summary) = bench.once().await;
+    assert_eq!(summary["counts"]["quarantined"], 1, "{summary:#}");
+    bench.postroom(&["queue", "ls"]).await.says(&["grants = { sinks = [\"vault\"] }"]);
+}

@@ -1,0 +1,113 @@
+//! A running host follows its files: a good change is swapped in, a bad one leaves the old running and says why.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
+
+/// A running host and its log, line by line.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(bench: &Bench) -> Self {
+        let mut child = bench.command(&["run"]).stderr(Stdio::piped()).spawn().expect("starts");
+        let stderr: ChildStderr = child.stderr.take().expect("piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        Self { child, lines }
+    }
+
+    /// Waits for a line with these words.
+    #[track_caller]
+    fn says(&self, words: &str) {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line.contains(words) => return,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("{words:?} was not said ({error}):\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        let status = self.child.wait().expect("ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_change_is_swapped_in_and_a_bad_one_leaves_the_old_running() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    let good = format!("{}{ARCHIVE}", account("home", server.addr().port(), "poll = \"1s\""));
+    bench.config(&good);
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+
+        bench.config(&good.replace("[sinks.vault]", "[sinks.valt]"));
+        running.says("the change was not taken");
+        running.says("valt");
+        server.add("user", mail("two"));
+        running.says("retrieved=1");
+
+        bench.config(&good.replace("path = \"vault\"", "path = \"other\""));
+        running.says("are running now");
+        server.add("user", mail("three"));
+        running.says("retrieved=1");
+        running.stop();
+        assert_eq!(bench.names("vault").len(), 2, "the old configuration went on");
+        assert_eq!(bench.names("other").len(), 1, "the new one took over");
+    })
+    .await
+    .expect("the test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_plugin_file_is_checked_before_it_is_swapped_in() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    let archive = postroom_bundled("archive");
+    bench.write("mine.wasm", archive);
+    let own = ARCHIVE.replace("plugin = \"archive\"", "plugin = \"./mine.wasm\"");
+    bench.config(&format!("{}{own}", account("home", server.addr().port(), "poll = \"1s\"")));
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+        bench.write("mine.wasm", b"half a fi");
+        running.says("the change was not taken");
+        server.add("user", mail("two"));
+        running.says("retrieved=1");
+        // Written whole and renamed over, as an installer does.
+        bench.write("new.wasm", archive);
+        std::fs::rename(bench.path("new.wasm"), bench.path("mine.wasm")).expect("a rename");
+        running.says("are running now");
+        server.add("user", mail("three"));
+        running.says("retrieved=1");
+        running.stop();
+        assert_eq!(bench.names("vault").len(), 3);
+    })
+    .await
+    .expect("the test");
+}
+
+fn postroom_bundled(name: &str) -> &'static [u8] {
+    postroom_bundle::bundled(name).expect("bundled")
+}

@@ -1,0 +1,272 @@
+//! A real Dovecot (Debian `dovecot-pop3d`) in a private directory: POP3 with implicit TLS on one port and STLS on
+//! another.
+//!
+//! Owns its configuration, its mail and its processes. Must not read the system's Dovecot configuration.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use postroom_practice::{Authority, CertificateKind, Identity};
+use tempfile::TempDir;
+
+use crate::HarnessError;
+use crate::process::{self, Process, User};
+
+/// How often a start is tried with other ports.
+const TRIES: usize = 3;
+
+/// A running Dovecot; stopped, and its directory removed, when dropped.
+#[derive(Debug)]
+pub struct Dovecot {
+    // Dropped first: the processes end before their files go.
+    _process: Process,
+    implicit: SocketAddr,
+    stls: SocketAddr,
+    owner: (u32, u32),
+    delivered: AtomicU64,
+    directory: TempDir,
+}
+
+impl Dovecot {
+    /// Starts Dovecot for users given as name and password, with a certificate of the authority for `localhost`, and
+    /// waits until it answers. As root the mail belongs to `nobody`; as an ordinary user, to that user.
+    ///
+    /// # Errors
+    /// [`HarnessError::Missing`] when the Debian package is not installed, [`HarnessError::Ended`] or
+    /// [`HarnessError::TooLate`] with its log when it does not come up within 20 s.
+    pub async fn start(authority: &Authority, users: &[(&str, &str)]) -> Result<Self, HarnessError> {
+        let program = process::program("dovecot", "dovecot-pop3d", &["/usr/sbin", "/usr/local/sbin"])?;
+        let protocol = Path::new("/usr/lib/dovecot/pop3");
+        if !protocol.exists() && !Path::new("/usr/libexec/dovecot/pop3").exists() {
+            return Err(HarnessError::Missing { program: "pop3 of Dovecot", package: "dovecot-pop3d" });
+        }
+        let identity = authority.issue(CertificateKind::Good)?;
+        let mut tries = 1;
+        loop {
+            match Self::try_start(&program, &identity, users).await {
+                // Somebody else may have taken a port between its choice and its use.
+                Err(HarnessError::Ended { .. }) if tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_start(
+        program: &Path,
+        identity: &Identity,
+        users: &[(&str, &str)],
+    ) -> Result<Self, HarnessError> {
+        let directory =
+            TempDir::new().map_err(|source| HarnessError::Io { doing: "making a directory", source })?;
+        let owner = if process::is_root() { User::named("nobody") } else { User::current() };
+        let owner = owner.ok_or_else(|| HarnessError::Answer {
+            expected: "the user that is to own the mail in /etc/passwd".to_owned(),
+            got: "no such user".to_owned(),
+        })?;
+        let ids = (owner.uid, owner.gid);
+        let root = directory.path();
+        process::directory(root, 0o755, None)?;
+        process::write(&root.join("cert.pem"), identity.certificate_pem().as_bytes())?;
+        process::write(&root.join("key.pem"), identity.key_pem().as_bytes())?;
+        let passwords: String =
+            users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n")).collect();
+        let password_file = root.join("passwd");
+        process::write(&password_file, passwords.as_bytes())?;
+        // Read by the unprivileged auth process.
+        give_read(&password_file)?;
+        process::directory(&root.join("mail"), 0o755, Some(ids))?;
+        for (name, _) in users {
+            process::directory(&root.join("mail").join(name), 0o700, Some(ids))?;
+            for part in ["", "new", "cur", "tmp"] {
+                process::directory(&maildir(root, name).join(part), 0o700, Some(ids))?;
+            }
+        }
+        let (implicit, stls) = (process::free_port()?, process::free_port()?);
+        let configuration = root.join("dovecot.conf");
+        process::write(&configuration, configure(root, &owner, implicit, stls).as_bytes())?;
+        let mut command = Command::new(program);
+        command.arg("-F").arg("-c").arg(&configuration);
+        let mut running = Process::start("dovecot", &mut command)?;
+        running.ready(&[(stls, b"+OK"), (implicit, b"")], &root.join("log")).await?;
+        Ok(Self { _process: running, implicit, stls, owner: ids, delivered: AtomicU64::new(0), directory })
+    }
+
+    /// Where it speaks TLS from the first octet.
+    #[must_use]
+    pub fn implicit(&self) -> SocketAddr {
+        self.implicit
+    }
+
+    /// Where it offers STLS. It would take a password before it, too: Dovecot trusts a client on its own address, so
+    /// whether the client keeps its password until TLS is on must be seen in the client or with the practice maildrop.
+    #[must_use]
+    pub fn stls(&self) -> SocketAddr {
+        self.stls
+    }
+
+    /// Delivers a mail as an MDA does: written to `tmp`, then moved to `new`. Dovecot serves LF as CRLF. Returns the
+    /// file's name.
+    ///
+    /// # Errors
+    /// [`HarnessError::File`] naming the file.
+    pub fn deliver(&self, user: &str, octets: &[u8]) -> Result<String, HarnessError> {
+        let ordinal = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
+        // Dovecot numbers new mail by the leading number, which is a time in seconds elsewhere.
+        let name = format!("{}.P{}.localhost", 1_700_000_000 + ordinal, std::process::id());
+        let maildir = self.maildir(user);
+        let written = maildir.join("tmp").join(&name);
+        process::write(&written, octets)?;
+        process::give(&written, Some(self.owner))?;
+        let path = maildir.join("new").join(&name);
+        std::fs::rename(&written, &path).map_err(|source| HarnessError::File { path, source })?;
+        Ok(name)
+    }
+
+    /// How many mails the user's maildrop holds.
+    ///
+    /// # Errors
+    /// [`HarnessError::File`] if the Maildir cannot be read.
+    pub fn count(&self, user: &str) -> Result<usize, HarnessError> {
+        Ok(process::maildir_files(&self.maildir(user))?.len())
+    }
+
+    /// The user's Maildir.
+    #[must_use]
+    pub fn maildir(&self, user: &str) -> PathBuf {
+        maildir(self.directory.path(), user)
+    }
+
+    /// What Dovecot logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        process::read_log(&self.directory.path().join("log"))
+    }
+}
+
+fn maildir(root: &Path, user: &str) -> PathBuf {
+    root.join("mail").join(user).join("Maildir")
+}
+
+fn give_read(path: &Path) -> Result<(), HarnessError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+        .map_err(|source| HarnessError::File { path: path.to_owned(), source })
+}
+
+fn configure(root: &Path, owner: &User, implicit: SocketAddr, stls: SocketAddr) -> String {
+    let root = root.display();
+    let User { name, group, .. } = owner;
+    let (implicit, stls) = (implicit.port(), stls.port());
+    // Root starts each service as Debian's own users; anybody else can only be himself, and cannot change the root
+    // directory.
+    let users = if process::is_root() {
+        String::new()
+    } else {
+        format!(
+            "default_internal_user = {name}\ndefault_internal_group = {group}\ndefault_login_user = {name}\n"
+        )
+    };
+    format!(
+        "protocols = pop3
+base_dir = {root}/run
+state_dir = {root}/state
+log_path = {root}/log
+listen = 127.0.0.1
+{users}first_valid_uid = 1
+ssl = required
+ssl_cert = <{root}/cert.pem
+ssl_key = <{root}/key.pem
+ssl_min_protocol = TLSv1.2
+disable_plaintext_auth = yes
+auth_mechanisms = plain
+auth_failure_delay = 0
+mail_location = maildir:{root}/mail/%n/Maildir
+mail_max_userip_connections = 0
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {root}/passwd
+}}
+userdb {{
+  driver = static
+  args = uid={name} gid={group} home={root}/mail/%n
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {stls}
+  }}
+  inet_listener pop3s {{
+    port = {implicit}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+protocol pop3 {{
+  pop3_uidl_format = %08Xu%08Xv
+  pop3_no_flag_updates = yes
+  pop3_lock_session = yes
+}}
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tls, fetch_all};
+
+    #[tokio::test]
+    async fn what_is_delivered_is_fetched_with_crlf_and_stable_uidls() {
+        let authority = Authority::new().unwrap();
+        let dovecot = Dovecot::start(&authority, &[("ann", "secret"), ("bob", "other")]).await.unwrap();
+        let mails: [&[u8]; 3] =
+            [b"Subject: 1\n\n.\n..\nend\n", b"Subject: 2\r\n\r\n.x\r\n\xff\r\n", b"Subject: 3\r\n\r\n"];
+        for mail in mails {
+            dovecot.deliver("ann", mail).unwrap();
+        }
+        let fetched =
+            fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "ann", "secret").await.unwrap();
+        let octets: Vec<_> = fetched.iter().map(|mail| mail.octets.as_slice()).collect();
+        assert_eq!(octets, [b"Subject: 1\r\n\r\n.\r\n..\r\nend\r\n".as_slice(), mails[1], mails[2]]);
+        dovecot.deliver("ann", b"Subject: 4\r\n\r\n").unwrap();
+        let again = fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "ann", "secret").await.unwrap();
+        assert_eq!(again[..3], fetched);
+        assert_eq!((again.len(), dovecot.count("ann").unwrap(), dovecot.count("bob").unwrap()), (4, 4, 0));
+        let refused =
+            fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "bob", "secret").await.unwrap_err();
+        assert!(refused.to_string().contains("[AUTH]"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_other_port_speaks_tls_after_stls_only() {
+        let authority = Authority::new().unwrap();
+        let dovecot = Dovecot::start(&authority, &[("ann", "secret")]).await.unwrap();
+        dovecot.deliver("ann", b"Subject: 1\r\n\r\n").unwrap();
+        let fetched = fetch_all(dovecot.stls(), Tls::Stls, &authority, "ann", "secret").await.unwrap();
+        assert_eq!(fetched.len(), 1);
+        fetch_all(dovecot.stls(), Tls::Implicit, &authority, "ann", "secret").await.unwrap_err();
+        let stranger = Authority::new().unwrap();
+        fetch_all(dovecot.stls(), Tls::Stls, &stranger, "ann", "secret").await.unwrap_err();
+        assert!(dovecot.log().contains("TLS"), "{}", dovecot.log());
+    }
+
+    #[tokio::test]
+    async fn every_generated_mail_comes_back_octet_for_octet() {
+        let authority = Authority::new().unwrap();
+        let dovecot = Dovecot::start(&authority, &[("ann", "secret")]).await.unwrap();
+        let mails: Vec<_> = crate::corpus::generate(3, 45).into_iter().map(|mail| mail.octets).collect();
+        for mail in &mails {
+            dovecot.deliver("ann", mail).unwrap();
+        }
+        let fetched =
+            fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "ann", "secret").await.unwrap();
+        assert!(fetched.into_iter().map(|mail| mail.octets).eq(mails));
+    }
+}

@@ -1,0 +1,108 @@
+//! Layout rules as tests: who may depend on whom, and what every source file must have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+/// Package name to the names of its normal dependencies, for the packages of this workspace.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let normal = package["dependencies"].as_array().expect("dependencies").iter();
+            let names = normal
+                .filter(|dependency| dependency["kind"].is_null())
+                .map(|dependency| dependency["name"].as_str().expect("name").to_owned());
+            (package["name"].as_str().expect("name").to_owned(), names.collect())
+        })
+        .collect()
+}
+
+fn ours(dependencies: &BTreeSet<String>) -> BTreeSet<&str> {
+    dependencies.iter().map(String::as_str).filter(|name| name.starts_with("postroom")).collect()
+}
+
+#[test]
+fn the_dependency_rules_hold() {
+    let all = dependencies();
+    let of = |name: &str| ours(all.get(name).unwrap_or_else(|| panic!("no package {name}")));
+    let none = BTreeSet::new();
+    let mail = BTreeSet::from(["postroom-mail"]);
+    let sdk = BTreeSet::from(["postroom-sdk"]);
+    assert_eq!(of("postroom-mail"), none, "the nouns depend on nothing of ours");
+    assert_eq!(of("postroom-pop3"), none, "the protocol knows no nouns");
+    assert_eq!(of("postroom-practice"), none, "practice servers know nothing of the host");
+    assert_eq!(of("postroom-spool"), mail);
+    assert_eq!(of("postroom-sandbox"), mail);
+    assert_eq!(of("postroom-sdk"), none, "host and guest meet only in sdk/wit");
+    for plugin in ["filter", "attachments", "archive", "forward", "mime"] {
+        assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
+    }
+}
+
+#[test]
+fn one_crate_names_each_heavy_dependency() {
+    let all = dependencies();
+    let users = |name: &str| -> BTreeSet<&str> {
+        all.iter().filter(|(_, dependencies)| dependencies.contains(name)).map(|(user, _)| user.as_str()).collect()
+    };
+    assert_eq!(users("wasmtime"), BTreeSet::from(["postroom-sandbox"]));
+    assert_eq!(users("rusqlite"), BTreeSet::from(["postroom-spool"]));
+    assert_eq!(users("object_store"), BTreeSet::from(["postroom"]));
+    for pure in ["postroom-mail", "postroom-pop3"] {
+        let dependencies = &all[pure];
+        for io in ["tokio", "rustix", "tempfile", "async-trait"] {
+            assert!(!dependencies.contains(io), "{pure} must not do IO, but depends on {io}");
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|file| file.components().any(|part| part.as_os_str() == "src"))
+        .filter(|file| !read(file).starts_with("//!"))
+        .collect();
+    assert!(silent.is_empty(), "modules that do not open with //!: {silent:#?}");
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_too_long() {
+    let marks = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
+    for file in sources() {
+        let text = read(&file);
+        for mark in marks {
+            assert!(!text.contains(mark), "{} holds {mark}", file.display());
+        }
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{} has {lines} lines: is it still one idea?", file.display());
+    }
+}
+
+fn sources() -> Vec<PathBuf> {
+    let output = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"]).current_dir(root()).output();
+    let output = output.expect("git runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).expect("file names are UTF-8");
+    let files: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).filter(|file| file.is_file()).collect();
+    assert!(files.len() > 50, "only {} sources found", files.len());
+    files
+}
+
+fn read(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
