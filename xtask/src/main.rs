@@ -1,0 +1,72 @@
+//! Chores that need more than one cargo command: `cargo xtask demo` and `cargo xtask test`.
+//!
+//! Owns what must be on the machine first (the wasm target, the servers the tests talk to). Holds no test and no logic of
+//! the project's.
+
+mod machine;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "usage:
+  cargo xtask demo [ARGS]   build everything and run `postroom demo` on the mails in examples/mail
+  cargo xtask test          install what the tests need, then check format, lints, and run every test";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let done = match args.next().as_deref() {
+        Some("demo") => demo(args.collect()),
+        Some("test") => test(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo(args: Vec<String>) -> Result<()> {
+    machine::ensure_wasm_target()?;
+    let mut words = vec!["run", "--package", "postroom", "--", "demo"];
+    if !args.iter().any(|arg| arg == "--mail") {
+        words.extend(["--mail", "examples/mail"]);
+    }
+    words.extend(args.iter().map(String::as_str));
+    // The demo's own exit code says whether something waits for another try; that is not a failure of the chore.
+    let status = Command::new(cargo()).args(&words).status().context("cannot run cargo")?;
+    match status.code() {
+        Some(0 | 75) => Ok(()),
+        code => bail!("the demo ended with {code:?}"),
+    }
+}
+
+fn test() -> Result<()> {
+    machine::ensure_wasm_target()?;
+    machine::ensure_components()?;
+    machine::ensure_servers()?;
+    let steps: [(&str, &[&str]); 3] = [
+        ("format", &["fmt", "--all", "--check"]),
+        ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]),
+        ("tests", &["test", "--workspace", "--locked"]),
+    ];
+    for (name, words) in steps {
+        println!("\n== {name}: cargo {}", words.join(" "));
+        let status = Command::new(cargo()).args(words).status().with_context(|| format!("cannot run cargo for {name}"))?;
+        if !status.success() {
+            bail!("{name} failed");
+        }
+    }
+    println!("\nformat, lints and tests passed");
+    Ok(())
+}
+
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
