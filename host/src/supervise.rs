@@ -86,12 +86,13 @@ pub struct Summary {
     pub counts: Counts,
 }
 
-/// Polls every account once, runs what is due through the pipelines, delivers what is due, and returns. What has to wait
-/// for another try stays in the spool.
+/// Polls every account once, runs what waits through the pipelines, delivers what waits, whenever it was due, and returns.
+/// What fails and has to wait for another try stays in the spool.
 ///
 /// # Errors
 /// When the spool fails. Account, plugin and sink failures are in the summary.
 pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
+    host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
     let (planned, planning) = watch::channel(false);
     let runs = tokio::spawn(until_drained(Arc::clone(host), Stage::Pipeline, polling));

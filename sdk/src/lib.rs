@@ -89,7 +89,7 @@ macro_rules! export {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Export = $crate::ParserExport<$parser>;
-            $crate::bindings::mime::export_mime!(Export with_types_in $crate::bindings::mime);
+    $crate::bindings::mime::export_mime!(Export with_types_in $crate::bindings::mime);
         };
         #[cfg(not(target_family = "wasm"))]
         const _: () = $crate::structure::is_parser::<$parser>();
@@ -98,7 +98,7 @@ macro_rules! export {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Export = $crate::PluginExport<$plugin>;
-            $crate::bindings::plugin::export_plugin!(Export with_types_in $crate::bindings::plugin);
+    $crate::bindings::plugin::export_plugin!(Export with_types_in $crate::bindings::plugin);
         };
         #[cfg(not(target_family = "wasm"))]
         const _: () = $crate::plugin::is_plugin::<$plugin>();

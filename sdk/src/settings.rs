@@ -44,8 +44,11 @@ enum Step {
 /// The path of the innermost value without which the error would not be the same.
 fn place(whole: &mut Value, error: &str, fails: &dyn Fn(&Value) -> Option<String>) -> String {
     let mut steps: Vec<Step> = Vec::new();
-    while steps.len() < LEVELS {
-        match children(at(whole, &steps)).into_iter().find(|child| is_to_blame(whole, &steps, child, error, fails)) {
+    while steps.len() < LEVELS && !is_missing_here(whole, &steps, error, fails) {
+        match children(at(whole, &steps))
+            .into_iter()
+            .find(|child| is_to_blame(whole, &steps, child, error, fails))
+        {
             Some(child) => steps.push(child),
             None => break,
         }
@@ -65,8 +68,28 @@ fn children(value: Option<&mut Value>) -> Vec<Step> {
     }
 }
 
-/// Whether the error is another one, or none, while the child is away. That the child itself is then missing says
-/// nothing where the error was that something is missing.
+/// Whether the error is that this very value lacks a field: it is another error when the field is there.
+fn is_missing_here(
+    whole: &mut Value,
+    steps: &[Step],
+    error: &str,
+    fails: &dyn Fn(&Value) -> Option<String>,
+) -> bool {
+    let Some(field) = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) else {
+        return false;
+    };
+    match at(whole, steps) {
+        Some(Value::Object(map)) if !map.contains_key(field) => map.insert(field.to_owned(), Value::Null),
+        _ => return false,
+    };
+    let with = fails(whole);
+    if let Some(Value::Object(map)) = at(whole, steps) {
+        map.remove(field);
+    }
+    with.is_none_or(|other| other != error && !other.starts_with(&format!("unknown field `{field}`")))
+}
+
+/// Whether the error is another one, or none, while the child is away.
 fn is_to_blame(
     whole: &mut Value,
     steps: &[Step],
@@ -88,13 +111,7 @@ fn is_to_blame(
         (Some(Value::Array(list)), Step::Index(index)) => list.insert(*index, taken),
         _ => {}
     }
-    match (without, child) {
-        (None, _) => true,
-        (Some(other), Step::Key(key)) if error.starts_with("missing field") => {
-            other != error && !other.starts_with(&format!("missing field `{key}`"))
-        }
-        (Some(other), _) => other != error,
-    }
+    without.is_none_or(|other| other != error)
 }
 
 fn at<'v>(whole: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
@@ -143,7 +160,12 @@ mod tests {
         check(json!({}), "settings", "missing field `sink`");
         check(json!({ "sink": "x", "to": "x", "tu": 1 }), "settings.tu", "unknown field `tu`");
         check(json!({ "sink": 1, "to": "x" }), "settings.sink", "expected a string");
-        check(json!({ "sink": "x", "to": "x", "rules": [{ "name": "a" }, {}] }), "settings.rules[1]", "missing field");
+        check(json!({ "sink": "x" }), "settings", "missing field `to`");
+        check(
+            json!({ "sink": "x", "to": "x", "rules": [{ "name": "a" }, {}] }),
+            "settings.rules[1]",
+            "missing field",
+        );
         let rules = json!([{ "name": "a" }, { "name": "b", "larger": "10 XB" }]);
         check(json!({ "sink": "x", "to": "x", "rules": rules }), "settings.rules[1].larger", "is no size");
         check(json!("x"), "settings", "invalid type");

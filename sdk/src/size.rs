@@ -15,7 +15,9 @@ impl FromStr for Size {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let bad = || Problem::new("", format!("\"{text}\" is no size; write it like \"10 MiB\", \"500 KB\" or 1024"));
+        let bad = || {
+            Problem::new("", format!("\"{text}\" is no size; write it like \"10 MiB\", \"500 KB\" or 1024"))
+        };
         let trimmed = text.trim();
         let digits = trimmed.find(|ch: char| !ch.is_ascii_digit()).unwrap_or(trimmed.len());
         let number: u64 = trimmed[..digits].parse().map_err(|_| bad())?;

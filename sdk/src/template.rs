@@ -182,7 +182,10 @@ fn piece(template: &str, variable: &str, with_part: bool) -> Result<Piece, Probl
         None => Ok(all),
         Some(text) => match text.parse() {
             Ok(number) if (1..=all).contains(&number) => Ok(number),
-            _ => Err(problem(template, &format!("{{{name}:N}} needs a number from 1 to {all}, not \"{text}\""))),
+            _ => Err(problem(
+                template,
+                &format!("{{{name}:N}} needs a number from 1 to {all}, not \"{text}\""),
+            )),
         },
     };
     match name {
@@ -216,9 +219,10 @@ fn date(template: &str, argument: Option<&str>) -> Result<Piece, Problem> {
         None | Some("") => Err(problem(template, "{date} needs a format, as in {date:%Y-%m-%d}")),
         Some(format) => match Date::unknown_directive(format) {
             None => Ok(Piece::Date(format.to_owned())),
-            Some(directive) => {
-                Err(problem(template, &format!("{{date}} does not know {directive}; it knows %Y %m %d %H %M %S")))
-            }
+            Some(directive) => Err(problem(
+                template,
+                &format!("{{date}} does not know {directive}; it knows %Y %m %d %H %M %S"),
+            )),
         },
     }
 }
@@ -338,7 +342,8 @@ mod tests {
 
     #[test]
     fn every_variable_of_a_message() {
-        let mail = Mail::new().from("Zoë <zoe@Shop.example>").subject("Rechnung №7: Größe / \u{202e}\u{4e2d}!");
+        let mail =
+            Mail::new().from("Zoë <zoe@Shop.example>").subject("Rechnung №7: Größe / \u{202e}\u{4e2d}!");
         assert_eq!(render("{account}/{date:%Y/%m/%d}/x.eml", &mail), "home/2026/11/24/x.eml");
         assert_eq!(render("{subject}", &mail), "rechnung-7-grosse");
         assert_eq!(render("{subject:9}", &mail), "rechnung");
@@ -351,10 +356,14 @@ mod tests {
 
     #[test]
     fn no_value_makes_a_directory_or_is_empty() {
-        let mail = Mail::new().account("../a/b").uidl(Some("../x/.")).subject("../../etc/passwd").from("/..@../");
+        let mail =
+            Mail::new().account("../a/b").uidl(Some("../x/.")).subject("../../etc/passwd").from("/..@../");
         for template in ["{account}", "{uidl}", "{subject}", "{from}", "{from_domain}"] {
             let value = render(template, &mail);
-            assert!(!value.is_empty() && !value.contains('/') && !value.starts_with('.') && !value.ends_with('.'), "{value}");
+            assert!(
+                !value.is_empty() && !value.contains('/') && !value.starts_with('.') && !value.ends_with('.'),
+                "{value}"
+            );
         }
         let bare = Mail::new().uidl(None);
         assert_eq!(render("{uidl}-{subject}-{from}-{from_domain}", &bare), "none-none-none-none");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::Content;
+use crate::content::{Content, Piece};
 use crate::ids::{Digest, EffectId, MessageId, Name};
 use crate::rules::{Address, HeaderField, Key, Mailbox};
 
@@ -121,6 +121,12 @@ impl Effect {
             &content.0,
         ];
         EffectId(Digest::of_parts("effect/1", &parts))
+    }
+
+    /// Whether it carries the whole raw message of `size` octets, so that its receipt proves a copy.
+    pub fn carries_whole(&self, size: u64) -> bool {
+        let whole = |piece: &Piece| matches!(piece, Piece::Raw { offset: 0, len } if *len >= size);
+        self.content.pieces.iter().any(whole)
     }
 
     /// One line for people: `store vault:home/2026/11/24/ab12.eml (4096 octets)`.

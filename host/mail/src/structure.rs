@@ -92,6 +92,12 @@ impl Structure {
     }
 }
 
+fn is_text(node: &Node) -> bool {
+    matches!(node.content_type.as_str(), "text/plain" | "text/html")
+        && node.disposition.as_deref() != Some("attachment")
+        && node.filename.is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn text_inside_an_attached_message_is_an_attachment() {
+    fn text_inside_an_attached_message_is_neither_its_text_nor_an_attachment() {
         let nodes = vec![
             node(None, "multipart/mixed", true),
             node(Some(0), "message/rfc822", true),
@@ -123,7 +129,7 @@ mod tests {
             node(Some(0), "text/plain", false),
         ];
         let structure = Structure { nodes, truncated: false };
-        assert!(structure.is_attachment(&structure.nodes[2]));
+        assert!(!structure.is_attachment(&structure.nodes[2]));
         assert_eq!(structure.text("text/plain"), Some(&structure.nodes[3]));
         assert_eq!(structure.text("text/html"), None);
     }
@@ -139,10 +145,4 @@ mod tests {
         assert!(structure.is_attachment(&structure.nodes[0]));
         assert!(!structure.is_attachment(&structure.nodes[2]));
     }
-}
-
-fn is_text(node: &Node) -> bool {
-    matches!(node.content_type.as_str(), "text/plain" | "text/html")
-        && node.disposition.as_deref() != Some("attachment")
-        && node.filename.is_none()
 }

@@ -87,7 +87,7 @@ pub struct InvokeError {
     /// Why.
     pub cause: Cause,
     /// What it logged until then.
-    pub log: Vec<LogLine>,
+    pub log: Box<[LogLine]>,
     /// What it used.
     pub usage: Usage,
 }

@@ -75,7 +75,7 @@ impl Plugin {
             Ok(Err(problems)) => Err(LoadError::Settings { problems }),
             Err(cause) => Err(LoadError::Failed {
                 function: "configure",
-                error: Box::new(InvokeError { cause, log: call.log, usage: call.usage }),
+                error: Box::new(InvokeError { cause, log: call.log.into(), usage: call.usage }),
             }),
         }
     }
@@ -116,7 +116,7 @@ impl Plugin {
             Ok(Err(failure)) => failed(&failure, queue.retry_after),
             Err(cause) => cause,
         };
-        Err(InvokeError { cause, log, usage })
+        Err(InvokeError { cause, log: log.into(), usage })
     }
 
     fn run<T>(

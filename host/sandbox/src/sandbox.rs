@@ -195,7 +195,7 @@ fn describe(pre: &plugin::PluginPre<Invocation>) -> Result<Value, LoadError> {
     });
     let text = call.result.map_err(|cause| LoadError::Failed {
         function: "describe",
-        error: Box::new(InvokeError { cause, log: call.log, usage: call.usage }),
+        error: Box::new(InvokeError { cause, log: call.log.into(), usage: call.usage }),
     })?;
     if text.len() > DESCRIPTION_CAP {
         return Err(LoadError::Description(format!("{} octets are too many", text.len())));

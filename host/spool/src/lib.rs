@@ -79,7 +79,7 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// A message qualifies when its listed size agrees with nothing weaker than its unique-id, the policy's time has
     /// passed since it was retrieved, and (for [`DeletePolicy::Done`]) every required effect has a receipt and at least
-    /// one effect that keeps a copy has one, or it was discarded with the grant.
+    /// one of them that carries the whole message has one, or it was discarded with the grant.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -151,6 +151,13 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be read.
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>>;
+
+    /// Makes everything that waits for another try due now, and returns how much that was. For the operator who mended
+    /// what was wrong and does not want to wait; attempts stay counted.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn expedite(&self, now: Timestamp) -> Result<u64>;
 
     // --- plugin state ---
 

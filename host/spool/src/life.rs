@@ -43,7 +43,8 @@ pub(crate) fn ended(state: MessageState) -> bool {
     }
 }
 
-/// Whether there is enough proof of a copy elsewhere: `copies` required effects with a receipt and `missing` without.
+/// Whether there is enough proof of a copy elsewhere: `copies` required effects that carry the whole message have a
+/// receipt, and `missing` required effects have none. Extracted attachments alone are no copy.
 pub(crate) fn expendable(state: MessageState, copies: u64, missing: u64) -> bool {
     match state {
         MessageState::Done => copies > 0 && missing == 0,

@@ -209,8 +209,10 @@ impl State {
     fn expendable(&self, index: usize, after: Duration, now: Timestamp) -> bool {
         let message = &self.messages[index];
         let required = || self.effects_of(index).filter(|stored| stored.effect.required);
-        let copies = required().filter(|stored| stored.state == EffectState::Done).count() as u64;
-        let missing = required().count() as u64 - copies;
+        let size = message.provenance.size;
+        let done = |stored: &&Stored| stored.state == EffectState::Done;
+        let copies = required().filter(done).filter(|stored| stored.effect.carries_whole(size)).count() as u64;
+        let missing = required().filter(|stored| !done(stored)).count() as u64;
         life::expendable(message.state, copies, missing) && message.provenance.retrieved.after(after) <= now
     }
 }
@@ -336,7 +338,6 @@ impl Spool for MemorySpool {
                 provenance: message.provenance.clone(),
                 message: message.id,
                 attempt: message.attempts,
-                _token: (),
             }
         });
         Ok(leases.collect())
@@ -379,7 +380,6 @@ impl Spool for MemorySpool {
                 message: message.id,
                 provenance: message.provenance.clone(),
                 attempt: stored.attempts,
-                _token: (),
             }
         });
         Ok(leases.collect())
@@ -404,6 +404,22 @@ impl Spool for MemorySpool {
             .iter()
             .filter(|stored| stored.state == EffectState::Pending && sinks.contains(&stored.effect.sink));
         Ok(waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min())
+    }
+
+    async fn expedite(&self, now: Timestamp) -> Result<u64> {
+        let mut state = self.state();
+        let mut hastened = 0;
+        let messages = state.messages.iter_mut().filter(|message| message.state == MessageState::Spooled);
+        for message in messages.filter(|message| message.due > now) {
+            message.due = now;
+            hastened += 1;
+        }
+        let effects = state.effects.iter_mut().filter(|stored| stored.state == EffectState::Pending);
+        for stored in effects.filter(|stored| stored.due > now) {
+            stored.due = now;
+            hastened += 1;
+        }
+        Ok(hastened)
     }
 
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {

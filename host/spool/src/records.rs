@@ -59,6 +59,7 @@ pub enum EffectState {
 
 /// A message taken out of the inbox for one run. Not `Clone`: it is settled by exactly one call.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct MessageLease {
     /// Where it came from.
     pub provenance: Provenance,
@@ -66,11 +67,11 @@ pub struct MessageLease {
     pub message: MessageId,
     /// Which attempt this is, from 1; already counted durably.
     pub attempt: u32,
-    pub(crate) _token: (),
 }
 
 /// An effect taken out of the outbox. Not `Clone`.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EffectLease {
     /// What to do.
     pub effect: Effect,
@@ -80,7 +81,6 @@ pub struct EffectLease {
     pub provenance: Provenance,
     /// Which attempt this is, from 1; already counted durably.
     pub attempt: u32,
-    pub(crate) _token: (),
 }
 
 /// A sink's proof that an effect happened.

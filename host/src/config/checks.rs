@@ -7,7 +7,7 @@ use postroom_spool::DeletePolicy;
 
 use super::read::path;
 use super::resolve::Findings;
-use super::sources::Part;
+use super::written::Part;
 use super::{AccountConfig, Config, PluginRef, StepConfig, TlsMode};
 
 /// Adds what is wrong, and what is allowed but probably not meant.
@@ -20,7 +20,10 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
     no_maildrop_twice(config, findings);
     for (name, pipeline) in &config.pipelines {
         if !config.accounts.values().any(|account| account.pipeline == *name) {
-            findings.warn(&path(["pipelines", name.as_str()]), &format!("no account's mail goes through the pipeline `{name}`"));
+            findings.warn(
+                &path(["pipelines", name.as_str()]),
+                &format!("no account's mail goes through the pipeline `{name}`"),
+            );
         }
         for (index, step) in pipeline.steps.iter().enumerate() {
             settings_name_granted_sinks(config, name, index, step, findings);
@@ -46,13 +49,23 @@ fn nothing_is_missing(config: &Config, findings: &mut Findings<'_>) {
     for (name, pipeline) in &config.pipelines {
         if pipeline.steps.is_empty() {
             let hint = format!("add one: [[pipelines.{name}.steps]] with plugin = \"archive\"");
-            findings.error(&path(["pipelines", name.as_str()]), Part::Key, format!("the pipeline `{name}` has no steps"), Some(hint));
+            findings.error(
+                &path(["pipelines", name.as_str()]),
+                Part::Key,
+                format!("the pipeline `{name}` has no steps"),
+                Some(hint),
+            );
         }
     }
 }
 
 /// Mail that no step has to make a copy of is never deleted, whatever `delete` says; so the operator meant something else.
-fn deletion_has_a_copy(config: &Config, id: &AccountId, account: &AccountConfig, findings: &mut Findings<'_>) {
+fn deletion_has_a_copy(
+    config: &Config,
+    id: &AccountId,
+    account: &AccountConfig,
+    findings: &mut Findings<'_>,
+) {
     let DeletePolicy::Done { .. } = account.delete else { return };
     let pipeline = config.pipelines.get(&account.pipeline);
     if pipeline.is_some_and(|pipeline| pipeline.steps.iter().any(|step| step.required)) {
@@ -82,7 +95,8 @@ fn no_maildrop_twice(config: &Config, findings: &mut Findings<'_>) {
     for (id, account) in &config.accounts {
         let maildrop = (account.host.to_ascii_lowercase(), account.user.as_str());
         if let Some(first) = seen.get(&maildrop) {
-            let text = format!("`{first}` and `{id}` have the same host and user: all mail would be handled twice");
+            let text =
+                format!("`{first}` and `{id}` have the same host and user: all mail would be handled twice");
             findings.warn(&path(["accounts", id.as_str()]), &text);
         } else {
             seen.insert(maildrop, id);
@@ -91,7 +105,13 @@ fn no_maildrop_twice(config: &Config, findings: &mut Findings<'_>) {
 }
 
 /// The bundled plugins name their sink in `settings.sink`. A plugin of somebody else may mean another thing by it.
-fn settings_name_granted_sinks(config: &Config, pipeline: &Name, index: usize, step: &StepConfig, findings: &mut Findings<'_>) {
+fn settings_name_granted_sinks(
+    config: &Config,
+    pipeline: &Name,
+    index: usize,
+    step: &StepConfig,
+    findings: &mut Findings<'_>,
+) {
     let sink = step.settings.get("sink").and_then(serde_json::Value::as_str);
     let Some(sink) = sink.filter(|_| matches!(step.plugin, PluginRef::Bundled(_))) else { return };
     if step.grants.sinks.iter().any(|granted| granted.as_str() == sink) {
@@ -100,6 +120,10 @@ fn settings_name_granted_sinks(config: &Config, pipeline: &Name, index: usize, s
     let at = path(["pipelines", pipeline.as_str(), "steps", &index.to_string(), "settings"]);
     let name = postroom_mail::rules::neutral(sink, 64);
     let known = config.sinks.keys().any(|known| known.as_str() == sink);
-    let cause = if known { format!("it is not granted: grants = {{ sinks = [\"{name}\"] }}") } else { "there is none".to_owned() };
+    let cause = if known {
+        format!("it is not granted: grants = {{ sinks = [\"{name}\"] }}")
+    } else {
+        "there is none".to_owned()
+    };
     findings.warn(&at, &format!("the settings of step `{}` name the sink `{name}`, but {cause}", step.name));
 }

@@ -88,7 +88,9 @@ impl ConfigErrors {
     /// All of them; `None` when there is none.
     pub fn from_all(mut errors: Vec<ConfigError>) -> Option<Self> {
         errors.sort_by_key(|error| error.place.as_ref().map(|place| (place.line, place.column)));
-        errors.sort_by(|one, two| one.origin.as_ref().map(Origin::to_string).cmp(&two.origin.as_ref().map(Origin::to_string)));
+        errors.sort_by(|one, two| {
+            one.origin.as_ref().map(Origin::to_string).cmp(&two.origin.as_ref().map(Origin::to_string))
+        });
         errors.dedup();
         if errors.is_empty() { None } else { Some(Self(errors)) }
     }
@@ -247,7 +249,9 @@ mod tests {
 
     #[test]
     fn the_json_form_is_flat() {
-        let error = ConfigError::new("wrong").hint("right").at(Some(Origin::File("a.toml".into())), Some(Place::new(2, 5, "x = 1", 4, 1)));
+        let error = ConfigError::new("wrong")
+            .hint("right")
+            .at(Some(Origin::File("a.toml".into())), Some(Place::new(2, 5, "x = 1", 4, 1)));
         let json = serde_json::to_value(ConfigErrors::from(error)).unwrap();
         let expected = serde_json::json!([
             { "origin": "a.toml", "line": 2, "column": 5, "snippet": "x = 1", "message": "wrong", "hint": "right" }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod diagnose;
+mod mask;
 mod raw;
 mod read;
 mod resolve;
@@ -12,6 +13,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod units;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -280,7 +282,8 @@ impl Config {
     /// # Errors
     /// When none was named and neither of the usual ones exists.
     pub fn find(given: Option<&Path>) -> Result<PathBuf, ConfigErrors> {
-        let named = given.map(Path::to_owned).or_else(|| std::env::var_os("POSTROOM_CONFIG").map(PathBuf::from));
+        let named =
+            given.map(Path::to_owned).or_else(|| std::env::var_os("POSTROOM_CONFIG").map(PathBuf::from));
         match named {
             Some(path) => Ok(path),
             None => find_among([Path::new("postroom.toml"), Path::new("/etc/postroom/postroom.toml")]),

@@ -195,11 +195,16 @@ impl<'de> Visitor<'de> for ReadDelete {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<RawDelete, E> {
-        if text == "never" { Ok(RawDelete::Never) } else { Err(E::custom(format!("this must be {}", Expecting(&self)))) }
+        if text == "never" {
+            Ok(RawDelete::Never)
+        } else {
+            Err(E::custom(format!("this must be {}", Expecting(&self))))
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDelete, A::Error> {
-        let Deletion { _when: Done::Done, after: Time(after) } = Deletion::deserialize(MapAccessDeserializer::new(map))?;
+        let Deletion { _when: Done::Done, after: Time(after) } =
+            Deletion::deserialize(MapAccessDeserializer::new(map))?;
         Ok(RawDelete::Done { after })
     }
 }

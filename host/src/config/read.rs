@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::diagnose::{ConfigError, Origin, nearest, suggest};
 use super::raw::{RawConfig, RawPipeline, TOP};
-use super::sources::{KeyPath, Part, Sources, child};
+use super::sources::{KeyPath, Sources, child};
+use super::written::Part;
 use crate::sinks::{DirectoryConfig, MaildirConfig, S3Config, SinkConfig, SmtpConfig};
 
 /// Reads everything; what is returned beside errors has holes.
@@ -99,11 +100,18 @@ impl Reader<'_> {
             if child(&value, key).and_then(Value::as_str).is_some_and(|text| text.contains('@')) {
                 let at = [at, &path([key])].concat();
                 let hint = "keys of their own hold the user and a reference to the password";
-                self.mistake(&at, Part::Key, format!("{} may not hold a user or a password", called(&at)), Some(hint.to_owned()));
+                self.mistake(
+                    &at,
+                    Part::Key,
+                    format!("{} may not hold a user or a password", called(&at)),
+                    Some(hint.to_owned()),
+                );
             }
         }
         match kind.as_ref().map(Value::as_str) {
-            Some(Some("directory")) => self.read_value::<DirectoryConfig>(at, value).map(SinkConfig::Directory),
+            Some(Some("directory")) => {
+                self.read_value::<DirectoryConfig>(at, value).map(SinkConfig::Directory)
+            }
             Some(Some("maildir")) => self.read_value::<MaildirConfig>(at, value).map(SinkConfig::Maildir),
             Some(Some("s3")) => self.read_value::<S3Config>(at, value).map(SinkConfig::S3),
             Some(Some("smtp")) => self.read_value::<SmtpConfig>(at, value).map(SinkConfig::Smtp),
@@ -130,11 +138,17 @@ impl Reader<'_> {
             Some(Value::Array(_, steps)) => steps.len(),
             Some(_) => {
                 let hint = format!("each step is a table of its own: [[{}]]", dotted(&steps_at));
-                self.mistake(&steps_at, Part::Key, format!("{} must be a list of tables", called(&steps_at)), Some(hint));
+                self.mistake(
+                    &steps_at,
+                    Part::Key,
+                    format!("{} must be a list of tables", called(&steps_at)),
+                    Some(hint),
+                );
                 return None;
             }
         };
-        let steps = (0..count).filter_map(|index| self.read(&[&*steps_at, &[index.to_string()]].concat())).collect();
+        let steps =
+            (0..count).filter_map(|index| self.read(&[&*steps_at, &[index.to_string()]].concat())).collect();
         Some(RawPipeline { accounts, steps })
     }
 
@@ -175,7 +189,12 @@ impl Reader<'_> {
     fn unknown(&mut self, at: &KeyPath, known: &[&'static str]) {
         let (key, table) = at.split_last().map_or(("", at), |(key, table)| (key.as_str(), table));
         let hint = suggest(key, known.iter().copied());
-        self.mistake(at, Part::Key, format!("there is no key `{}` in {}", neutral(key, 60), called(table)), hint);
+        self.mistake(
+            at,
+            Part::Key,
+            format!("there is no key `{}` in {}", neutral(key, 60), called(table)),
+            hint,
+        );
     }
 
     fn read<T: DeserializeOwned>(&mut self, at: &KeyPath) -> Option<T> {
@@ -213,7 +232,12 @@ impl Reader<'_> {
             Kind::UnknownField(_, known) => self.unknown(at, known),
             Kind::MissingField(field) => {
                 let text = format!("{name} lacks `{field}`");
-                self.mistake(at, Part::Value, text, example(field).map(|example| format!("for example {example}")));
+                self.mistake(
+                    at,
+                    Part::Value,
+                    text,
+                    example(field).map(|example| format!("for example {example}")),
+                );
             }
             Kind::UnknownVariant(written, known) => {
                 let text = format!("{name} cannot be \"{}\"", neutral(written, 60));
@@ -225,15 +249,27 @@ impl Reader<'_> {
             Kind::InvalidType(found, expected) => {
                 let (expected, found, variable) = (expectation(expected), kind(found), self.is_variable(at));
                 let hint = match found {
-                    "a number" if variable && expected == "a text in quotes" => Some("write quotes into it: '\"123\"'"),
-                    "a text" if !variable && expected.starts_with("a whole number") => Some("write it without quotes"),
-                    "a text" if !variable && expected == "true or false" => Some("write true or false without quotes"),
+                    "a number" if variable && expected == "a text in quotes" => {
+                        Some("write quotes into it: '\"123\"'")
+                    }
+                    "a text" if !variable && expected.starts_with("a whole number") => {
+                        Some("write it without quotes")
+                    }
+                    "a text" if !variable && expected == "true or false" => {
+                        Some("write true or false without quotes")
+                    }
                     _ => None,
                 };
-                self.mistake(at, Part::Value, format!("{name} must be {expected}, not {found}"), hint.map(str::to_owned));
+                self.mistake(
+                    at,
+                    Part::Value,
+                    format!("{name} must be {expected}, not {found}"),
+                    hint.map(str::to_owned),
+                );
             }
             Kind::Message(text) => {
-                let (what, hint) = text.split_once('\n').map_or((text.as_str(), None), |(what, hint)| (what, Some(hint)));
+                let (what, hint) =
+                    text.split_once('\n').map_or((text.as_str(), None), |(what, hint)| (what, Some(hint)));
                 self.mistake(at, Part::Value, format!("{name}: {what}"), hint.map(str::to_owned));
             }
             other => self.mistake(at, Part::Value, format!("{name}: {other}"), None),
@@ -282,7 +318,11 @@ fn kind(found: &Actual) -> &'static str {
         Actual::Seq => "a list",
         Actual::Map => "a table",
         Actual::Unit | Actual::Option => "nothing",
-        Actual::Bytes(_) | Actual::NewtypeStruct | Actual::Enum | Actual::UnitVariant | Actual::NewtypeVariant => "this",
+        Actual::Bytes(_)
+        | Actual::NewtypeStruct
+        | Actual::Enum
+        | Actual::UnitVariant
+        | Actual::NewtypeVariant => "this",
         Actual::TupleVariant | Actual::StructVariant | Actual::Other(_) => "this",
     }
 }
@@ -323,7 +363,12 @@ mod tests {
 
     #[test]
     fn leaving_a_value_out_leaves_no_empty_table_and_no_shifted_list() {
-        let value = || Value::from(Dict::from([("a".to_owned(), Value::from(Dict::from([("b".to_owned(), Value::from(vec![1, 2]))])))]));
+        let value = || {
+            Value::from(Dict::from([(
+                "a".to_owned(),
+                Value::from(Dict::from([("b".to_owned(), Value::from(vec![1, 2]))])),
+            )]))
+        };
         let mut list = value();
         assert_eq!(leave_out(&mut list, &path(["a", "b", "1"])), Some(path(["a"])));
         assert_eq!(list.as_dict().map(Dict::len), Some(0));
@@ -333,7 +378,10 @@ mod tests {
 
     #[test]
     fn steps_are_counted_from_one() {
-        assert_eq!(called(&path(["pipelines", "main", "steps", "0", "when"])), "`when` of step 1 of `pipelines.main`");
+        assert_eq!(
+            called(&path(["pipelines", "main", "steps", "0", "when"])),
+            "`when` of step 1 of `pipelines.main`"
+        );
         assert_eq!(called(&path(["accounts", "home"])), "`accounts.home`");
     }
 }

@@ -1,18 +1,21 @@
 //! From the configuration as written to the one that is meant: defaults, names, absolute paths.
 
+pub(super) mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use postroom_mail::{AccountId, Digest, Name};
+use postroom_mail::{AccountId, Name};
 use postroom_spool::DeletePolicy;
 
 use super::diagnose::{ConfigError, ConfigErrors, suggest};
-use super::raw::{RawAccount, RawConfig, RawDelete, RawGrants, RawLimits, RawLog, RawStep, RawStepLimits, RawWhen};
+use super::raw::{RawAccount, RawConfig, RawDelete, RawLimits, RawLog};
 use super::read::{called, path};
-use super::sources::{Environment, KeyPath, Part, Sources};
+use super::sources::{Environment, KeyPath, Sources};
 use super::units::{Size, Time};
-use super::{AccountConfig, Config, Grants, Limits, LogConfig, OnError, PipelineConfig, PluginRef, StepConfig, TlsMode, When};
+use super::written::Part;
+use super::{AccountConfig, Config, Limits, LogConfig, PipelineConfig, TlsMode};
 use super::{PLAINTEXT_CONSENT, checks, plain_join};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,18 +29,20 @@ pub(super) fn resolve(
     file: &Path,
     environment: &Environment,
 ) -> Result<Config, ConfigErrors> {
-    let base = std::path::absolute(file.parent().unwrap_or(Path::new("")))
-        .map_err(|error| ConfigError::new(format!("the current directory cannot be found: {error}")))?;
+    let base = base(file)?;
     let mut findings = Findings { sources, errors: Vec::new(), warnings: sources.warnings.clone() };
     let assigned = pipelines_of_accounts(&raw, &mut findings);
     let state = state(raw.state.as_deref(), &base, environment);
     let limits = limits(&raw.limits, &mut findings);
     let log = log(raw.log, &mut findings);
-    let known = Known { accounts: raw.accounts.keys().cloned().collect(), sinks: raw.sinks.keys().cloned().collect() };
+    let known = Known {
+        accounts: raw.accounts.keys().cloned().collect(),
+        sinks: raw.sinks.keys().cloned().collect(),
+    };
     let mut pipelines = BTreeMap::new();
     for (name, pipeline) in raw.pipelines {
         let at = path(["pipelines", name.as_str(), "steps"]);
-        let steps = steps(pipeline.steps, &at, &known, &base, &mut findings);
+        let steps = steps::steps(pipeline.steps, &at, &known, &base, &mut findings);
         pipelines.insert(name, PipelineConfig { steps });
     }
     let mut accounts = BTreeMap::new();
@@ -67,6 +72,14 @@ pub(super) fn resolve(
     }
 }
 
+/// The absolute directory of the file. Symbolic links stay: beside the link is where the operator put `conf.d`.
+pub(super) fn base(file: &Path) -> Result<PathBuf, ConfigError> {
+    // Not of the parent: that of a bare file name is empty, which has no absolute form.
+    let absolute = std::path::absolute(file)
+        .map_err(|error| ConfigError::new(format!("the current directory cannot be found: {error}")))?;
+    Ok(absolute.parent().unwrap_or(&absolute).to_owned())
+}
+
 /// What was found wrong, and where.
 pub(super) struct Findings<'a> {
     sources: &'a Sources,
@@ -93,7 +106,7 @@ struct Known {
     sinks: BTreeSet<Name>,
 }
 
-/// Each account has exactly one pipeline: the one it names, the one that names it, or the one that names nobody.
+/// Each account has exactly one pipeline: the one it names, the one that names it, or the one left over ([`open_pipelines`]).
 fn pipelines_of_accounts(raw: &RawConfig, findings: &mut Findings<'_>) -> BTreeMap<AccountId, Name> {
     let mut assigned: BTreeMap<AccountId, Name> = BTreeMap::new();
     for (id, account) in &raw.accounts {
@@ -115,13 +128,18 @@ fn pipelines_of_accounts(raw: &RawConfig, findings: &mut Findings<'_>) -> BTreeM
             match assigned.insert(id.clone(), name.clone()) {
                 Some(other) if other != *name => {
                     let text = format!("the account `{id}` is in the pipelines `{other}` and `{name}`");
-                    findings.error(&at, Part::Value, text, Some("an account's mail goes through one pipeline only".to_owned()));
+                    findings.error(
+                        &at,
+                        Part::Value,
+                        text,
+                        Some("an account's mail goes through one pipeline only".to_owned()),
+                    );
                 }
                 _ => {}
             }
         }
     }
-    let open: Vec<&Name> = raw.pipelines.iter().filter(|(_, raw)| raw.accounts.is_none()).map(|(name, _)| name).collect();
+    let open = open_pipelines(raw);
     for id in raw.accounts.keys() {
         if assigned.contains_key(id) {
             continue;
@@ -135,16 +153,36 @@ fn pipelines_of_accounts(raw: &RawConfig, findings: &mut Findings<'_>) -> BTreeM
             [] if raw.pipelines.is_empty() => {}
             [] => {
                 let hint = "name one with `pipeline`, or name the account in the `accounts` of a pipeline";
-                findings.error(&at, Part::Key, format!("the account `{id}` has no pipeline"), Some(hint.to_owned()));
+                findings.error(
+                    &at,
+                    Part::Key,
+                    format!("the account `{id}` has no pipeline"),
+                    Some(hint.to_owned()),
+                );
             }
             several => {
                 let names = several.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let hint = format!("say which with `pipeline`: it could be {names}");
-                findings.error(&at, Part::Key, format!("the account `{id}` could go through several pipelines"), Some(hint));
+                findings.error(
+                    &at,
+                    Part::Key,
+                    format!("the account `{id}` could go through several pipelines"),
+                    Some(hint),
+                );
             }
         }
     }
     assigned
+}
+
+/// The pipelines that accounts without one could mean: those that neither name accounts nor are named by one; if there is no
+/// such, those that name none.
+fn open_pipelines(raw: &RawConfig) -> Vec<&Name> {
+    let without_list =
+        || raw.pipelines.iter().filter(|(_, pipeline)| pipeline.accounts.is_none()).map(|(name, _)| name);
+    let is_named = |name: &Name| raw.accounts.values().any(|account| account.pipeline.as_ref() == Some(name));
+    let unnamed: Vec<&Name> = without_list().filter(|name| !is_named(name)).collect();
+    if unnamed.is_empty() { without_list().collect() } else { unnamed }
 }
 
 /// As configured, else where the service manager says, else the usual place of a service, else beside the file.
@@ -207,14 +245,29 @@ fn account_config(
     let timeout = raw.timeout.map_or(60 * SECOND, |Time(time)| time);
     host_name(&raw.host, &key("host"), findings);
     if raw.user.is_empty() || raw.user.contains(char::is_control) {
-        findings.error(&key("user"), Part::Value, format!("{} must be one line with a name", called(&key("user"))), None);
+        findings.error(
+            &key("user"),
+            Part::Value,
+            format!("{} must be one line with a name", called(&key("user"))),
+            None,
+        );
     }
     if port == 0 {
-        findings.error(&key("port"), Part::Value, format!("{} must be from 1 to 65535", called(&key("port"))), None);
+        findings.error(
+            &key("port"),
+            Part::Value,
+            format!("{} must be from 1 to 65535", called(&key("port"))),
+            None,
+        );
     }
     for (name, time) in [("poll", poll), ("timeout", timeout)] {
         if time < SECOND {
-            findings.error(&key(name), Part::Value, format!("{} must be at least 1s", called(&key(name))), None);
+            findings.error(
+                &key(name),
+                Part::Value,
+                format!("{} must be at least 1s", called(&key(name))),
+                None,
+            );
         }
     }
     consent(tls, raw.insecure_plaintext.as_deref(), at, findings);
@@ -259,126 +312,14 @@ fn consent(tls: TlsMode, written: Option<&str>, at: &KeyPath, findings: &mut Fin
         (TlsMode::None, Some(PLAINTEXT_CONSENT)) | (TlsMode::Implicit | TlsMode::Starttls, None) => {}
         (TlsMode::None, _) => {
             let text = "without TLS anyone on the network can read the password and all mail, and change it";
-            let hint = format!("use tls = \"implicit\"; if it has to be: insecure_plaintext = \"{PLAINTEXT_CONSENT}\"");
+            let hint = format!(
+                "use tls = \"implicit\"; if it has to be: insecure_plaintext = \"{PLAINTEXT_CONSENT}\""
+            );
             findings.error(&key("tls"), Part::Value, text, Some(hint));
         }
         (TlsMode::Implicit | TlsMode::Starttls, Some(_)) => {
-            findings.warn(&key("insecure_plaintext"), "`insecure_plaintext` has no effect with TLS: remove it");
+            findings
+                .warn(&key("insecure_plaintext"), "`insecure_plaintext` has no effect with TLS: remove it");
         }
     }
-}
-
-fn steps(raw: Vec<RawStep>, at: &KeyPath, known: &Known, base: &Path, findings: &mut Findings<'_>) -> Vec<StepConfig> {
-    let mut taken: BTreeSet<Name> = BTreeSet::new();
-    for (index, step) in raw.iter().enumerate() {
-        if let Some(name) = &step.name
-            && !taken.insert(name.clone())
-        {
-            let at = [at, &[index.to_string(), "name".to_owned()]].concat();
-            findings.error(&at, Part::Value, format!("two steps have the name `{name}`"), Some("names of steps are unique".to_owned()));
-        }
-    }
-    let mut steps = Vec::new();
-    for (index, step) in raw.into_iter().enumerate() {
-        let at = [at, &[index.to_string()]].concat();
-        let name = step.name.clone().unwrap_or_else(|| default_name(&step.plugin, &mut taken));
-        steps.push(step_config(step, name, &at, known, base, findings));
-    }
-    steps
-}
-
-/// The plugin's name, with a number when it is taken.
-pub(super) fn default_name(plugin: &str, taken: &mut BTreeSet<Name>) -> Name {
-    let stem = Path::new(plugin).file_stem().map_or(plugin.into(), |stem| stem.to_string_lossy());
-    let allowed = |ch: char| if ch.is_ascii_alphanumeric() || ch == '_' { ch } else { '-' };
-    let stem: String = stem.chars().take(50).map(allowed).collect();
-    let stem = if stem.is_empty() { "step".to_owned() } else { stem };
-    let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
-    let mut names = std::iter::once(stem.clone()).chain(numbered).filter_map(|name| Name::new(name).ok());
-    let free = names.find(|name| !taken.contains(name));
-    let name = free.unwrap_or_else(|| unreachable!("there are more numbers than steps"));
-    taken.insert(name.clone());
-    name
-}
-
-fn step_config(
-    raw: RawStep,
-    name: Name,
-    at: &KeyPath,
-    known: &Known,
-    base: &Path,
-    findings: &mut Findings<'_>,
-) -> StepConfig {
-    let key = |key: &str| [at, &path([key])].concat();
-    if raw.plugin.trim().is_empty() {
-        findings.error(&key("plugin"), Part::Value, format!("{} is empty", called(&key("plugin"))), None);
-    }
-    let sha256 = raw.sha256.as_ref().and_then(|text| match text.parse::<Digest>() {
-        Ok(digest) => Some(digest),
-        Err(error) => {
-            let hint = "`postroom plugin inspect` shows it";
-            findings.error(&key("sha256"), Part::Value, format!("{}: it {}", called(&key("sha256")), error.problem()), Some(hint.to_owned()));
-            None
-        }
-    });
-    StepConfig {
-        name,
-        plugin: PluginRef::parse(&raw.plugin, base),
-        sha256,
-        grants: grants(raw.grants, &key("grants"), known, findings),
-        settings: serde_json::Value::Object(raw.settings),
-        required: raw.required.unwrap_or(true),
-        when: when(raw.when, &key("when"), known, findings),
-        on_error: OnError { retry: raw.on_error.retry.map(|Time(time)| time), then: raw.on_error.then.unwrap_or_default() },
-        limits: step_limits(&raw.limits, &key("limits"), findings),
-    }
-}
-
-fn grants(raw: RawGrants, at: &KeyPath, known: &Known, findings: &mut Findings<'_>) -> Grants {
-    let mut sinks = Vec::new();
-    for (index, name) in raw.sinks.into_iter().enumerate() {
-        if !known.sinks.contains(&name) {
-            let at = [at, &["sinks".to_owned(), index.to_string()]].concat();
-            let hint = suggest(name.as_str(), known.sinks.iter().map(Name::as_str));
-            let hint = hint.or_else(|| Some(format!("define it: [sinks.{name}]")));
-            findings.error(&at, Part::Value, format!("there is no sink `{name}`"), hint);
-        }
-        if !sinks.contains(&name) {
-            sinks.push(name);
-        }
-    }
-    Grants { sinks, discard: raw.discard, kv: raw.kv }
-}
-
-fn when(raw: RawWhen, at: &KeyPath, known: &Known, findings: &mut Findings<'_>) -> When {
-    for id in &raw.account.0 {
-        if !known.accounts.contains(id) {
-            let at = [at, &path(["account"])].concat();
-            let hint = suggest(id.as_str(), known.accounts.iter().map(Name::as_str));
-            findings.error(&at, Part::Value, format!("there is no account `{id}`"), hint);
-        }
-    }
-    When { account: raw.account.0, label: raw.label.0, not_label: raw.not_label.0 }
-}
-
-fn step_limits(raw: &RawStepLimits, at: &KeyPath, findings: &mut Findings<'_>) -> postroom_sandbox::Limits {
-    let usual = postroom_sandbox::Limits::default();
-    let size = |written: Option<Size>, usual| written.map_or(usual, |Size(octets)| octets);
-    let time = |written: Option<Time>, usual| written.map_or(usual, |Time(time)| time);
-    let limits = postroom_sandbox::Limits {
-        memory: size(raw.memory, usual.memory),
-        cpu: time(raw.cpu, usual.cpu),
-        wall: time(raw.wall, usual.wall),
-        effects: raw.effects.unwrap_or(usual.effects),
-        effect_octets: size(raw.effect_octets, usual.effect_octets),
-        made_octets: size(raw.made_octets, usual.made_octets),
-        recipients: raw.recipients.unwrap_or(usual.recipients),
-        labels: raw.labels.unwrap_or(usual.labels),
-        log_octets: size(raw.log, usual.log_octets),
-        ..usual
-    };
-    if let Err(text) = limits.check() {
-        findings.error(at, Part::Value, format!("{}: {text}", called(at)), None);
-    }
-    limits
 }

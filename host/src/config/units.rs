@@ -58,15 +58,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
             return Err(wrong(format!("\"{shown}\" is no duration"), WRITE_DURATION));
         }
         if unit.is_empty() {
-            return Err(wrong(format!("\"{shown}\" has no unit"), format!("did you mean \"{number}s\" (seconds) or \"{number}m\" (minutes)?")));
+            return Err(wrong(
+                format!("\"{shown}\" has no unit"),
+                format!("did you mean \"{number}s\" (seconds) or \"{number}m\" (minutes)?"),
+            ));
         }
         let unit_name = long_duration(unit).unwrap_or(unit);
         let Some(&(_, factor)) = DURATIONS.iter().find(|(name, _)| *name == unit_name) else {
             let unit = postroom_mail::rules::neutral(unit, 20);
-            return Err(wrong(format!("\"{shown}\": there is no unit `{unit}`"), "the units are ms, s, m (minutes), h, d and w"));
+            return Err(wrong(
+                format!("\"{shown}\": there is no unit `{unit}`"),
+                "the units are ms, s, m (minutes), h, d and w",
+            ));
         };
         if factor >= last {
-            return Err(wrong(format!("\"{shown}\": the larger unit comes first, each once"), "for example \"1h30m\""));
+            return Err(wrong(
+                format!("\"{shown}\": the larger unit comes first, each once"),
+                "for example \"1h30m\"",
+            ));
         }
         let part = number.checked_mul(factor).and_then(|part| total.checked_add(part));
         total = part.filter(|total| *total <= LONGEST).ok_or_else(|| {
@@ -89,11 +98,15 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let (Ok(whole), true) = (whole.parse::<u64>(), rest.is_empty() && is_fraction) else {
         return Err(wrong(format!("\"{shown}\" is no size"), WRITE_SIZE));
     };
-    let found = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(if unit.is_empty() { "B" } else { unit }));
+    let found =
+        SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(if unit.is_empty() { "B" } else { unit }));
     let Some(&(_, factor)) = found else {
         let unit = postroom_mail::rules::neutral(unit, 20);
-        let near = SIZES.iter().find(|(name, _)| name.len() == 3 && name[..1].eq_ignore_ascii_case(unit.get(..1).unwrap_or("")));
-        let hint = near.map_or(WRITE_SIZE.to_owned(), |(name, _)| format!("did you mean \"{number} {name}\"?"));
+        let near = SIZES
+            .iter()
+            .find(|(name, _)| name.len() == 3 && name[..1].eq_ignore_ascii_case(unit.get(..1).unwrap_or("")));
+        let hint =
+            near.map_or(WRITE_SIZE.to_owned(), |(name, _)| format!("did you mean \"{number} {name}\"?"));
         return Err(wrong(format!("\"{shown}\": there is no unit `{unit}`"), hint));
     };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
@@ -223,7 +236,10 @@ mod tests {
     #[test]
     fn durations_are_read_as_people_write_them() {
         let seconds = |text| parse_duration(text).unwrap().as_secs();
-        assert_eq!(["90s", "5m", "7d", "1h30m", "1h 30m", "2 days", "1w"].map(seconds), [90, 300, 604_800, 5400, 5400, 172_800, 604_800]);
+        assert_eq!(
+            ["90s", "5m", "7d", "1h30m", "1h 30m", "2 days", "1w"].map(seconds),
+            [90, 300, 604_800, 5400, 5400, 172_800, 604_800]
+        );
         assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(parse_duration("0s").unwrap(), Duration::ZERO);
     }
@@ -247,7 +263,10 @@ mod tests {
             assert_eq!(error.what, what);
             assert!(!error.hint.is_empty());
         }
-        assert_eq!(parse_duration("5").unwrap_err().hint, "did you mean \"5s\" (seconds) or \"5m\" (minutes)?");
+        assert_eq!(
+            parse_duration("5").unwrap_err().hint,
+            "did you mean \"5s\" (seconds) or \"5m\" (minutes)?"
+        );
     }
 
     #[test]

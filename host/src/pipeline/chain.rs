@@ -95,7 +95,7 @@ impl Run {
     fn failed(&mut self, step: &Step, error: &InvokeError) -> Result<Next, RunFailure> {
         let reason = error.to_string();
         let said = format!("failed: {reason}");
-        self.trace.push(trace(step, said, Vec::new(), error.log.clone(), &error.usage));
+        self.trace.push(trace(step, said, Vec::new(), error.log.to_vec(), &error.usage));
         let disposition = error.disposition();
         let gave_up = !matches!(disposition, Disposition::Retry { .. });
         if gave_up && step.on_error.then == Then::Skip {

@@ -177,8 +177,16 @@ mod tests {
         refused(json!({ "sink": "v", "key": "{nope}" }), "settings.key", "unknown variable {nope}");
         refused(json!({ "sink": "v", "key": "{filename}" }), "settings.key", "unknown variable");
         refused(json!({ "sink": "v", "compress": "gzip" }), "settings.compress", "unknown variant `gzip`");
-        refused(json!({ "sink": "v", "key": "a", "mailbox": "" }), "settings.mailbox", "either mailbox or key");
-        refused(json!({ "sink": "v", "compress": "zstd", "mailbox": "" }), "settings.compress", "plain messages");
+        refused(
+            json!({ "sink": "v", "key": "a", "mailbox": "" }),
+            "settings.mailbox",
+            "either mailbox or key",
+        );
+        refused(
+            json!({ "sink": "v", "compress": "zstd", "mailbox": "" }),
+            "settings.compress",
+            "plain messages",
+        );
         refused(json!({ "sink": "v", "flags": "S" }), "settings.flags", "set mailbox too");
     }
 

@@ -52,9 +52,10 @@ impl Plugin for Attachments {
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         match (settings.min_size, settings.max_size) {
-            (Some(min), Some(max)) if min > max => {
-                Err(Problem::new("min_size", format!("{min} is more than max_size, {max}: nothing could match")))
-            }
+            (Some(min), Some(max)) if min > max => Err(Problem::new(
+                "min_size",
+                format!("{min} is more than max_size, {max}: nothing could match"),
+            )),
             _ => Ok(()),
         }
     }
@@ -67,7 +68,9 @@ impl Plugin for Attachments {
                     let name = choice::name(&part);
                     log::info("skipped", &[("part", &part.path()), ("name", &name), ("reason", &reason)]);
                 }
-                Choice::OwnText => log::debug("skipped", &[("part", &part.path()), ("reason", &"text of the message")]),
+                Choice::OwnText => {
+                    log::debug("skipped", &[("part", &part.path()), ("reason", &"text of the message")])
+                }
             }
         }
         Ok(())

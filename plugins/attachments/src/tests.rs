@@ -61,7 +61,10 @@ fn keeps_the_senders_name_the_part_and_the_message_beside_the_content() {
 fn globs_see_the_decoded_name_whatever_its_case() {
     assert_eq!(run(json!({ "include": ["*.pdf"] })).effects.len(), 1);
     assert_eq!(run(json!({ "include": ["bill №?.{pdf,xml}"] })).effects.len(), 1);
-    assert_eq!(run(json!({ "exclude": ["*.PDF", "*.jp*g"] })).lines(), ["store files:home/2026-11/passwd 4 octets"]);
+    assert_eq!(
+        run(json!({ "exclude": ["*.PDF", "*.jp*g"] })).lines(),
+        ["store files:home/2026-11/passwd 4 octets"]
+    );
     assert_eq!(run(json!({ "include": [] })).effects.len(), 0);
 }
 
@@ -116,9 +119,19 @@ fn one_refused_attachment_fails_the_whole_message() {
 
 #[test]
 fn senseless_settings_are_refused_before_any_mail() {
-    let refused = |settings: Value| Bench::new().configure::<Attachments>(&settings).unwrap_err()[0].to_string();
-    assert!(refused(json!({ "sink": "f", "include": ["{a"] })).starts_with("settings.include[0]: \"{a\" is no glob"));
+    let refused =
+        |settings: Value| Bench::new().configure::<Attachments>(&settings).unwrap_err()[0].to_string();
+    assert!(
+        refused(json!({ "sink": "f", "include": ["{a"] }))
+            .starts_with("settings.include[0]: \"{a\" is no glob")
+    );
     assert!(refused(json!({ "sink": "f", "key": "{date}" })).starts_with("settings.key: "));
-    assert!(refused(json!({ "sink": "f", "min_size": "1 MB", "max_size": "1 KB" })).starts_with("settings.min_size: "));
-    assert!(refused(json!({ "sink": "f", "max_size": "huge" })).starts_with("settings.max_size: \"huge\" is no size"));
+    assert!(
+        refused(json!({ "sink": "f", "min_size": "1 MB", "max_size": "1 KB" }))
+            .starts_with("settings.min_size: ")
+    );
+    assert!(
+        refused(json!({ "sink": "f", "max_size": "huge" }))
+            .starts_with("settings.max_size: \"huge\" is no size")
+    );
 }

@@ -47,7 +47,8 @@ impl TryFrom<String> for Action {
 impl Action {
     /// Does it, for the rule of that name.
     pub(crate) fn take(&self, rule: &str) -> Result<(), Fault> {
-        let reason = |reason: &Option<String>| reason.clone().unwrap_or_else(|| format!("filter rule {rule}"));
+        let reason =
+            |reason: &Option<String>| reason.clone().unwrap_or_else(|| format!("filter rule {rule}"));
         match self {
             Self::Label(name) => effects::label(name),
             Self::Quarantine(why) => effects::quarantine(&reason(why)),

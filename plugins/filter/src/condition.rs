@@ -53,7 +53,10 @@ pub struct Condition {
 impl Condition {
     /// Whether it holds. What needs MIME comes last.
     pub(crate) fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.matches_origin(facts) && self.matches_fields(facts) && self.matches_nested(facts) && self.matches_parts(facts)
+        self.matches_origin(facts)
+            && self.matches_fields(facts)
+            && self.matches_nested(facts)
+            && self.matches_parts(facts)
     }
 
     fn matches_origin(&self, facts: &Facts<'_>) -> bool {

@@ -53,7 +53,9 @@ impl Plugin for Filter {
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         match settings.rules.iter().position(|rule| rule.then.is_empty()) {
-            Some(index) => Err(Problem::new(&format!("rules[{index}].then"), "must name at least one action")),
+            Some(index) => {
+                Err(Problem::new(&format!("rules[{index}].then"), "must name at least one action"))
+            }
             None => Ok(()),
         }
     }

@@ -50,7 +50,9 @@ fn regex<'de, A: MapAccess<'de>>(mut map: A) -> Result<Pattern, A::Error> {
     }
     let pattern = pattern.ok_or_else(|| de::Error::missing_field("regex"))?;
     let regex = RegexBuilder::new(&pattern).case_insensitive(true).build();
-    regex.map(Pattern::Regex).map_err(|error| de::Error::custom(format!("\"{pattern}\" is no regex: {error}")))
+    regex
+        .map(Pattern::Regex)
+        .map_err(|error| de::Error::custom(format!("\"{pattern}\" is no regex: {error}")))
 }
 
 const EXPECTED: &str = "a glob like \"*@example.com\" or { regex = \"…\" }";

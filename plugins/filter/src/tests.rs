@@ -86,10 +86,13 @@ fn mime_is_parsed_only_when_a_rule_depends_on_parts() {
 #[test]
 fn attachments_match_by_name_and_decoration_is_none() {
     let decorated = mail().inline("logo.png", "image/png", "logo", b"PNG");
-    let hit = |mail: &Mail, when: Value| !run_on(mail, json!([{ "when": when, "then": ["stop"] }])).effects.is_empty();
+    let hit = |mail: &Mail, when: Value| {
+        !run_on(mail, json!([{ "when": when, "then": ["stop"] }])).effects.is_empty()
+    };
     assert!(!hit(&decorated, json!({ "has_attachment": true })));
     assert!(!hit(&decorated, json!({ "attachment": "*.png" })));
-    let attached = decorated.attach("Bill.PDF", "application/pdf", b"%PDF").attach_unnamed("application/zip", b"PK");
+    let attached =
+        decorated.attach("Bill.PDF", "application/pdf", b"%PDF").attach_unnamed("application/zip", b"PK");
     assert!(hit(&attached, json!({ "has_attachment": true })));
     assert!(!hit(&attached, json!({ "has_attachment": false })));
     assert!(hit(&attached, json!({ "attachment": ["*.exe", "*.pdf"] })));
@@ -112,7 +115,14 @@ fn the_first_match_wins_unless_it_continues() {
 
 #[test]
 fn every_action_happens_with_its_reason() {
-    let then = json!(["label:Junk/spam", "quarantine", "quarantine: looks odd: very", "discard", "discard:old", "stop"]);
+    let then = json!([
+        "label:Junk/spam",
+        "quarantine",
+        "quarantine: looks odd: very",
+        "discard",
+        "discard:old",
+        "stop"
+    ]);
     let run = run_on(&mail(), json!([{ "name": "all", "when": {}, "then": then }]));
     assert_eq!(
         run.lines(),
@@ -131,7 +141,10 @@ fn every_action_happens_with_its_reason() {
 fn discarding_without_the_grant_fails_and_discards_nothing() {
     let rules = json!({ "rules": [{ "when": {}, "then": ["label:x", "discard"] }] });
     let run = Bench::new().run::<Filter>(rules, &mail());
-    assert!(matches!(&run.result, Err(Failure::Permanent(text)) if text.contains("discard = true")), "{run:?}");
+    assert!(
+        matches!(&run.result, Err(Failure::Permanent(text)) if text.contains("discard = true")),
+        "{run:?}"
+    );
     assert!(run.effects.is_empty());
 }
 
@@ -146,14 +159,30 @@ fn refused(rules: Value, path: &str, because: &str) {
 fn senseless_rules_are_refused_before_any_mail() {
     refused(json!([{ "when": {}, "then": [] }]), "settings.rules[0].then", "at least one action");
     refused(json!([{ "then": ["stop"] }]), "settings.rules[0]", "missing field `when`");
-    refused(json!([{ "when": { "form": "x" }, "then": ["stop"] }]), "settings.rules[0].when.form", "unknown field `form`");
-    refused(json!([{ "when": {}, "then": ["stop", "destroy"] }]), "settings.rules[0].then[1]", "no action; there are");
+    refused(
+        json!([{ "when": { "form": "x" }, "then": ["stop"] }]),
+        "settings.rules[0].when.form",
+        "unknown field `form`",
+    );
+    refused(
+        json!([{ "when": {}, "then": ["stop", "destroy"] }]),
+        "settings.rules[0].then[1]",
+        "no action; there are",
+    );
     refused(json!([{ "when": {}, "then": ["label:a b"] }]), "settings.rules[0].then[0]", "1 to 64 letters");
-    refused(json!([{ "when": { "from": "[a" }, "then": ["stop"] }]), "settings.rules[0].when.from", "is no glob");
+    refused(
+        json!([{ "when": { "from": "[a" }, "then": ["stop"] }]),
+        "settings.rules[0].when.from",
+        "is no glob",
+    );
     refused(
         json!([{ "when": { "any": [{}, { "subject": { "regex": "(" } }] }, "then": ["stop"] }]),
         "settings.rules[0].when.any[1].subject.regex",
         "is no regex",
     );
-    refused(json!([{ "when": { "larger": "much" }, "then": ["stop"] }]), "settings.rules[0].when.larger", "is no size");
+    refused(
+        json!([{ "when": { "larger": "much" }, "then": ["stop"] }]),
+        "settings.rules[0].when.larger",
+        "is no size",
+    );
 }

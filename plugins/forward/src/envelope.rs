@@ -7,9 +7,12 @@ const SUBJECT_CHARS: usize = 400;
 
 /// Whether an address of the operator's can be an SMTP recipient: the host has the last word, this is for a good text.
 pub(crate) fn check_address(address: &str) -> Result<(), String> {
-    let bare = address.is_ascii() && !address.chars().any(|ch| ch.is_ascii_control() || " <>,;\"".contains(ch));
+    let bare =
+        address.is_ascii() && !address.chars().any(|ch| ch.is_ascii_control() || " <>,;\"".contains(ch));
     match address.split_once('@') {
-        Some((local, domain)) if bare && !local.is_empty() && !domain.is_empty() && !domain.contains('@') => Ok(()),
+        Some((local, domain)) if bare && !local.is_empty() && !domain.is_empty() && !domain.contains('@') => {
+            Ok(())
+        }
         _ => Err(format!("\"{address}\" is no bare address like archive@example.com")),
     }
 }
@@ -17,9 +20,14 @@ pub(crate) fn check_address(address: &str) -> Result<(), String> {
 /// A value for an unstructured field: as it is when it is short printable ASCII, in encoded-words of UTF-8 otherwise
 /// (RFC 2047 section 4.1), folded. Control characters become spaces: nothing of the sender's starts a field.
 pub(crate) fn unstructured(text: &str) -> String {
-    let text: String = text.chars().take(SUBJECT_CHARS).map(|ch| if ch.is_control() { ' ' } else { ch }).collect();
+    let text: String =
+        text.chars().take(SUBJECT_CHARS).map(|ch| if ch.is_control() { ' ' } else { ch }).collect();
     let text = text.trim();
-    if text.is_ascii() && text.len() <= 900 && !text.contains("=?") && text.split(' ').all(|word| word.len() < 100) {
+    if text.is_ascii()
+        && text.len() <= 900
+        && !text.contains("=?")
+        && text.split(' ').all(|word| word.len() < 100)
+    {
         return fold(text);
     }
     let mut words: Vec<String> = Vec::new();
@@ -85,7 +93,15 @@ mod tests {
 
     #[test]
     fn base64_vectors_of_rfc_4648() {
-        let vectors = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")];
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (text, encoded) in vectors {
             assert_eq!(base64(text.as_bytes()), encoded);
         }
@@ -96,19 +112,29 @@ mod tests {
         assert_eq!(unstructured("Fwd: hello"), "Fwd: hello");
         assert_eq!(unstructured("a\r\nBcc: x@y.example"), "a Bcc: x@y.example");
         assert_eq!(unstructured("ü"), "=?UTF-8?B?w7w=?=");
-        assert!(unstructured("=?UTF-8?B?w7w=?=").starts_with("=?UTF-8?B?PT9V"), "what looks encoded is encoded");
-        for text in ["ü".repeat(1000), "x".repeat(1000), "word ".repeat(200), format!("{}\u{1f600}", "a".repeat(44))] {
+        assert!(
+            unstructured("=?UTF-8?B?w7w=?=").starts_with("=?UTF-8?B?PT9V"),
+            "what looks encoded is encoded"
+        );
+        for text in
+            ["ü".repeat(1000), "x".repeat(1000), "word ".repeat(200), format!("{}\u{1f600}", "a".repeat(44))]
+        {
             let value = unstructured(&text);
             assert!(value.is_ascii());
             assert!(value.split("\r\n").all(|line| line.len() <= 78), "{value}");
-            assert!(value.split("\r\n").skip(1).all(|line| line.starts_with(' ') && line.len() > 1), "{value}");
+            assert!(
+                value.split("\r\n").skip(1).all(|line| line.starts_with(' ') && line.len() > 1),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn only_bare_addresses() {
         assert!(check_address("a+b@example.com").is_ok());
-        for bad in ["", "a", "@b", "a@", "a@b@c", "A <a@b.example>", "a@b.example\r\nx", "ü@b.example", "a@b, c@d"] {
+        for bad in
+            ["", "a", "@b", "a@", "a@b@c", "A <a@b.example>", "a@b.example\r\nx", "ü@b.example", "a@b, c@d"]
+        {
             assert!(check_address(bad).is_err(), "{bad}");
         }
     }

@@ -71,9 +71,10 @@ impl Plugin for Forward {
             (Mode::Wrap, Some(from), _) => {
                 envelope::check_address(from).map_err(|text| Problem::new("from", text))
             }
-            (Mode::Redirect, Some(_), _) => {
-                Err(Problem::new("from", "a redirected message keeps its own From: remove from, or set mode = \"wrap\""))
-            }
+            (Mode::Redirect, Some(_), _) => Err(Problem::new(
+                "from",
+                "a redirected message keeps its own From: remove from, or set mode = \"wrap\"",
+            )),
             (Mode::Redirect, None, Some(_)) => Err(Problem::new(
                 "subject",
                 "a redirected message keeps its own Subject: remove subject, or set mode = \"wrap\"",

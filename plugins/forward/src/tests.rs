@@ -53,7 +53,8 @@ fn what_went_the_same_way_before_is_not_forwarded_again() {
 
 #[test]
 fn too_many_hops_are_a_loop() {
-    let with = |name: &str, count: usize| (0..count).fold(Mail::new(), |mail, n| mail.header(name, &n.to_string()));
+    let with =
+        |name: &str, count: usize| (0..count).fold(Mail::new(), |mail, n| mail.header(name, &n.to_string()));
     assert_eq!(bench().run::<Forward>(redirecting(), &with("Received", 50)).effects.len(), 1);
     refused_as_loop(&bench().run::<Forward>(redirecting(), &with("Received", 51)));
     refused_as_loop(&bench().run::<Forward>(redirecting(), &with("x-postroom-forwarded", 10)));
@@ -108,8 +109,14 @@ fn senseless_settings_are_refused_before_any_mail() {
     assert_eq!(refused(json!({ "sink": "r", "to": [] })), "settings.to");
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example", "A <a@b.example>"] })), "settings.to[1]");
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "mode": "wrap" })), "settings.from");
-    assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "mode": "wrap", "from": "x" })), "settings.from");
-    assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "from": "x@y.example" })), "settings.from");
+    assert_eq!(
+        refused(json!({ "sink": "r", "to": ["a@b.example"], "mode": "wrap", "from": "x" })),
+        "settings.from"
+    );
+    assert_eq!(
+        refused(json!({ "sink": "r", "to": ["a@b.example"], "from": "x@y.example" })),
+        "settings.from"
+    );
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "subject": "x" })), "settings.subject");
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "mode": "bounce" })), "settings.mode");
 }

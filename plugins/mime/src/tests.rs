@@ -18,9 +18,15 @@ fn check_sane(tree: &Tree, size: usize) {
     for (index, node) in tree.nodes.iter().enumerate() {
         assert_eq!(node.parent.is_none(), index == 0, "one root, the first node");
         if let Some(parent) = node.parent {
-            assert!((parent as usize) < index && tree.nodes[parent as usize].is_container, "node {index}: {node:?}");
+            assert!(
+                (parent as usize) < index && tree.nodes[parent as usize].is_container,
+                "node {index}: {node:?}"
+            );
         }
-        assert!(node.header_start <= node.body_start && node.body_start <= node.body_end, "node {index}: {node:?}");
+        assert!(
+            node.header_start <= node.body_start && node.body_start <= node.body_end,
+            "node {index}: {node:?}"
+        );
         assert!(node.body_end <= size as u64, "node {index}: {node:?}");
     }
 }
@@ -214,7 +220,11 @@ fn the_budget_cuts_nodes_and_levels() {
     assert!(tree.truncated);
     assert_eq!(
         shape(&tree)[1..],
-        [(Some(0), "multipart/alternative", false), (Some(0), "message/rfc822", false), (Some(0), "application/pdf", false)]
+        [
+            (Some(0), "multipart/alternative", false),
+            (Some(0), "message/rfc822", false),
+            (Some(0), "application/pdf", false)
+        ]
     );
     assert!(structure(&octets, Budget { nodes: 0, depth: 0 }).nodes.is_empty());
 }

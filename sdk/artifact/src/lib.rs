@@ -94,7 +94,8 @@ impl Guests {
         let workspace = package.join(path);
         let workspace = fs::canonicalize(&workspace).unwrap_or(workspace);
         // One directory for all outer profiles: in OUT_DIR, dev, clippy and release would each compile the guests again.
-        let target_dir = env::var_os(TARGET_DIR).map_or_else(|| workspace.join("target/plugins"), PathBuf::from);
+        let target_dir =
+            env::var_os(TARGET_DIR).map_or_else(|| workspace.join("target/plugins"), PathBuf::from);
         Self { workspace, profile: "plugin".to_owned(), target_dir }
     }
 
@@ -171,5 +172,7 @@ fn program(variable: &str, name: &str) -> OsString {
 }
 
 fn run(command: &mut Command) -> Result<Output, Error> {
-    command.output().map_err(|source| Error::NotRun { program: command.get_program().to_string_lossy().into(), source })
+    command
+        .output()
+        .map_err(|source| Error::NotRun { program: command.get_program().to_string_lossy().into(), source })
 }

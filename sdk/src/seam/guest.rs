@@ -226,7 +226,8 @@ impl<P: Plugin> handler::Guest for PluginExport<P> {
     }
 
     fn handle(message: &handler::Message) -> Result<(), handler::Failure> {
-        let settings = SETTINGS.with(|slot| slot.borrow().clone()).and_then(|any| any.downcast::<P::Settings>().ok());
+        let settings =
+            SETTINGS.with(|slot| slot.borrow().clone()).and_then(|any| any.downcast::<P::Settings>().ok());
         let Some(settings) = settings else {
             return Err(handler::Failure::Permanent("handle was called before configure".to_owned()));
         };
@@ -246,7 +247,10 @@ fn pairs(problems: Vec<Problem>) -> Vec<(String, String)> {
 pub struct ParserExport<P>(PhantomData<P>);
 
 impl<P: Parser> wit_structure::Guest for ParserExport<P> {
-    fn parse(message: &wit_structure::Blob, budget: wit_structure::Budget) -> Result<wit_structure::Tree, String> {
+    fn parse(
+        message: &wit_structure::Blob,
+        budget: wit_structure::Budget,
+    ) -> Result<wit_structure::Tree, String> {
         // The export lends the blob; a slice of all of it is a handle of our own, without a copy.
         let whole = message.slice(0, message.size()).map_err(|refused| fault(refused).to_string())?;
         let budget = Budget { nodes: budget.nodes, depth: budget.depth };

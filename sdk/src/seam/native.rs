@@ -38,7 +38,8 @@ impl Blob {
     }
     pub(crate) fn slice(&self, offset: u64, len: u64) -> Result<Self, Fault> {
         let end = offset.checked_add(len).filter(|end| *end <= self.size());
-        let Some((start, end)) = end.and_then(|end| Some((usize::try_from(offset).ok()?, usize::try_from(end).ok()?)))
+        let Some((start, end)) =
+            end.and_then(|end| Some((usize::try_from(offset).ok()?, usize::try_from(end).ok()?)))
         else {
             return Err(Fault::Invalid(format!("no {len} octets at {offset} in {}", self.size())));
         };

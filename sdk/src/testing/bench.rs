@@ -39,7 +39,9 @@ pub enum Effect {
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store { sink, key, content, .. } => write!(f, "store {sink}:{key} {} octets", content.len()),
+            Self::Store { sink, key, content, .. } => {
+                write!(f, "store {sink}:{key} {} octets", content.len())
+            }
             Self::FileInto { sink, mailbox, content, .. } => {
                 write!(f, "file-into {sink}:{mailbox} {} octets", content.len())
             }
@@ -169,7 +171,8 @@ impl Bench {
         };
         let done = RUNNING.with(|slot| slot.take()).unwrap_or_default();
         let effects = if result.is_ok() { done.effects } else { Vec::new() };
-        let run = Run { result, effects, logs: done.logs, parsed: done.parsed, retry_after: done.retry_after };
+        let run =
+            Run { result, effects, logs: done.logs, parsed: done.parsed, retry_after: done.retry_after };
         (run, done.granted.kv)
     }
 }
@@ -213,7 +216,9 @@ impl Running {
         let mut candidate = key.to_owned();
         for n in 2_u32.. {
             let taken = self.effects.iter().any(|effect| match effect {
-                Effect::Store { sink: s, key: k, content: c, .. } => s == sink && *k == candidate && c != content,
+                Effect::Store { sink: s, key: k, content: c, .. } => {
+                    s == sink && *k == candidate && c != content
+                }
                 _ => false,
             });
             match (taken, number) {
@@ -308,7 +313,9 @@ pub(crate) fn labels() -> Vec<String> {
 }
 
 fn check_key(key: &str) -> Result<(), Fault> {
-    let bad = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || segment.ends_with(['.', ' ']);
+    let bad = |segment: &str| {
+        segment.is_empty() || segment == "." || segment == ".." || segment.ends_with(['.', ' '])
+    };
     if key.len() > 900 || key.contains('\\') || key.chars().any(char::is_control) || key.split('/').any(bad) {
         return Err(Fault::Invalid(format!("key \"{key}\" is not a plain relative path")));
     }

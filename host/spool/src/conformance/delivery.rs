@@ -16,6 +16,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_parked_required_effect_quarantines(factory()).await;
     a_parked_optional_effect_does_not(factory()).await;
     a_retried_effect_waits_for_its_time(factory()).await;
+    what_waits_can_be_made_due_now(factory()).await;
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
     state_of_steps_is_committed_with_the_plan(factory()).await;
@@ -27,7 +28,7 @@ const NOW: Timestamp = Timestamp(2000);
 /// A lease like this one, as if its first holder was given up and came back.
 fn copy(lease: &MessageLease) -> MessageLease {
     let (provenance, message, attempt) = (lease.provenance.clone(), lease.message, lease.attempt);
-    MessageLease { provenance, message, attempt, _token: () }
+    MessageLease { provenance, message, attempt }
 }
 
 async fn sink_lease(spool: &dyn Spool, sink: &str, now: Timestamp) -> EffectLease {
@@ -64,6 +65,15 @@ async fn a_deferred_message_waits_for_its_time(spool: Fresh) {
     spool.plan(lease, plan(Vec::new()), NOW).await.unwrap();
     assert_eq!(state(&*spool, message).await, MessageState::Done);
     assert_eq!(spool.history(message).await.unwrap().unwrap().reason, None);
+}
+
+async fn what_waits_can_be_made_due_now(spool: Fresh) {
+    admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.defer(lease, Timestamp(9000), "later".into(), NOW).await.unwrap();
+    assert_eq!(spool.expedite(NOW).await.unwrap(), 1);
+    assert_eq!(spool.expedite(NOW).await.unwrap(), 0, "nothing waits any more");
+    assert_eq!(lease_one(&*spool, NOW).await.attempt, 2, "attempts stay counted");
 }
 
 async fn a_quarantined_message_stays_aside(spool: Fresh) {
@@ -170,7 +180,7 @@ async fn a_parked_optional_effect_does_not(spool: Fresh) {
 /// What a lease of the message says, without taking it.
 async fn lease_like(message: postroom_mail::MessageId, spool: &Fresh) -> MessageLease {
     let history = spool.history(message).await.unwrap().unwrap();
-    MessageLease { provenance: history.provenance, message, attempt: history.attempts, _token: () }
+    MessageLease { provenance: history.provenance, message, attempt: history.attempts }
 }
 
 async fn a_retried_effect_waits_for_its_time(spool: Fresh) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_mail::{Digest, Timestamp};
+use postroom_mail::{Digest, Piece, Timestamp};
 
 use super::Factory;
 use super::sample::{
@@ -20,6 +20,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     reconcile_tells_new_from_known(factory()).await;
     only_a_finished_message_is_removable(factory()).await;
     an_implicit_keep_is_never_removable(factory()).await;
+    extracted_parts_alone_are_no_copy(factory()).await;
     a_discarded_message_is_removable(factory()).await;
     a_reused_unique_id_counts_for_the_latest_message(factory()).await;
     unique_ids_that_are_not_unique_need_every_copy_safe(factory()).await;
@@ -135,6 +136,17 @@ async fn an_implicit_keep_is_never_removable(spool: Fresh) {
     spool.settle(lease, Settlement::Done(receipt()), Timestamp(2000)).await.unwrap();
     let listing = [listed("none", 6), listed("optional", 6)];
     assert!(provable(&*spool, &listing, AT_ONCE, i64::MAX).await.is_empty());
+}
+
+async fn extracted_parts_alone_are_no_copy(spool: Fresh) {
+    admit(&*spool, "u1", b"octets").await;
+    let lease = lease_one(&*spool, Timestamp(2000)).await;
+    let mut part = effect(&lease, "vault", "a", true);
+    part.content.pieces = vec![Piece::Raw { offset: 2, len: 3 }];
+    spool.plan(lease, plan(vec![part]), Timestamp(2000)).await.unwrap();
+    let lease = spool.lease_effects(&name("vault"), 1, Timestamp(2000)).await.unwrap().remove(0);
+    spool.settle(lease, Settlement::Done(receipt()), Timestamp(2000)).await.unwrap();
+    assert!(provable(&*spool, &[listed("u1", 6)], AT_ONCE, i64::MAX).await.is_empty());
 }
 
 async fn a_discarded_message_is_removable(spool: Fresh) {

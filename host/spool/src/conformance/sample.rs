@@ -151,6 +151,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    #[cfg(test)]
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

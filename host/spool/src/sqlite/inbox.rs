@@ -78,7 +78,6 @@ pub(super) fn lease(unit: &mut Unit<'_>, limit: usize, now: Timestamp) -> Outcom
             provenance: rows::provenance(row)?,
             message: rows::message_id(row, 6)?,
             attempt: attempts.saturating_add(1),
-            _token: (),
         };
         leases.push((row.get::<_, i64>(7)?, lease));
     }
@@ -106,14 +105,15 @@ pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[MessageLease]) -> Outcome<(
 pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: Timestamp) -> Outcome<()> {
     let seq = leased(unit, lease)?;
     let mut add = unit.sql.prepare_cached(
-        "INSERT INTO effects (id, message, sink, state, due, required, body)
-         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO effects (id, message, sink, state, due, required, whole, body)
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
     )?;
     let mut added = 0;
     for effect in &plan.effects {
         let body = serde_json::to_string(effect)?;
-        added +=
-            add.execute(params![effect.id.0.0, seq, effect.sink.as_str(), now.0, effect.required, body])?;
+        let whole = effect.carries_whole(lease.provenance.size);
+        let (id, sink) = (effect.id.0.0, effect.sink.as_str());
+        added += add.execute(params![id, seq, sink, now.0, effect.required, whole, body])?;
     }
     write_kv(unit, plan)?;
     let state = life::state_by_plan(&plan.verdict, added > 0);

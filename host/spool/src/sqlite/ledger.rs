@@ -63,7 +63,7 @@ pub(super) fn removable(
 
 fn is_expendable(sql: &Connection, held: &Held) -> Outcome<bool> {
     let mut query = sql.prepare_cached(
-        "SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state <> 'done')
+        "SELECT count(*) FILTER (WHERE state = 'done' AND whole), count(*) FILTER (WHERE state <> 'done')
          FROM effects WHERE message = ?1 AND required",
     )?;
     let (copies, missing) = query.query_row(params![held.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;

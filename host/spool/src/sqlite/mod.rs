@@ -258,6 +258,10 @@ impl Spool for SqliteSpool {
         self.read(move |sql| questions::next_due(sql, &sinks)).await
     }
 
+    async fn expedite(&self, now: Timestamp) -> Result<u64> {
+        self.write(move |unit| upkeep::expedite(unit, now)).await
+    }
+
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
         self.readers.with(|sql| questions::kv_get(sql, scope, key))
     }

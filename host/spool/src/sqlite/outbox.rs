@@ -41,7 +41,6 @@ pub(super) fn lease(
             message: rows::message_id(row, 6)?,
             provenance: rows::provenance(row)?,
             attempt: attempts.saturating_add(1),
-            _token: (),
         };
         leases.push((row.get::<_, i64>(7)?, lease));
     }

@@ -87,6 +87,7 @@ CREATE TABLE effects (
     attempts INTEGER NOT NULL DEFAULT 0,
     due INTEGER NOT NULL,
     required INTEGER NOT NULL,
+    whole INTEGER NOT NULL,
     body TEXT NOT NULL,
     receipt TEXT,
     reason TEXT

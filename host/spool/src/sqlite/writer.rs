@@ -72,9 +72,12 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        if let Some(result) = self.result {
+        let Self { work, finish, result, caller, _place } = *self;
+        // What it holds, temporary files above all, is gone when the caller goes on.
+        drop(work);
+        if let Some(result) = result {
             // A caller that is gone does not want to know.
-            let _ = self.caller.send(result.map(self.finish));
+            let _ = caller.send(result.map(finish));
         }
     }
 }
@@ -163,8 +166,10 @@ struct Press {
     sql: Connection,
     segments: Segments,
     state: PathBuf,
-    flush: Box<dyn Fn(&Connection) -> Outcome<()> + Send>,
+    flush: Flush,
 }
+
+type Flush = Box<dyn Fn(&Connection) -> Outcome<()> + Send>;
 
 /// How a try at a batch ended.
 enum Tried {

@@ -96,7 +96,7 @@ async fn what_was_never_committed_is_cut_off_at_the_start() {
     fs::write(dir.path().join("segments/00000099.seg"), b"nobody's").unwrap();
     fs::write(dir.path().join("incoming/half"), b"half a message").unwrap();
     let spool = SqliteSpool::open(dir.path()).unwrap();
-    assert_eq!(segments(dir.path()), [segment.clone()]);
+    assert_eq!(segments(dir.path()), std::slice::from_ref(&segment));
     assert_eq!(fs::metadata(&segment).unwrap().len(), committed);
     assert_eq!(fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
     let next = admit(&spool, "u2", b"more").await;
@@ -293,7 +293,7 @@ async fn child() {
 }
 
 fn content(number: u64) -> Vec<u8> {
-    let len = if number % 7 == 0 { 1_200_000 } else { 2000 };
+    let len = if number.is_multiple_of(7) { 1_200_000 } else { 2000 };
     sample::noise(number, len)
 }
 

@@ -97,7 +97,10 @@ fn everything_that_is_written_arrives() {
     let files = Files::new(text);
     let config = files.load(&[]).unwrap();
     assert_eq!(config.state, files.path("var/state"));
-    assert_eq!(config.limits, Limits { message: 1_500_000, attempts: 5, keep_bodies: 90 * MINUTE, workers: 4 });
+    assert_eq!(
+        config.limits,
+        Limits { message: 1_500_000, attempts: 5, keep_bodies: 90 * MINUTE, workers: 4 }
+    );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
     let account = &config.accounts[&name("shop")];
     assert_eq!((account.port, account.tls, account.auth), (110, TlsMode::Starttls, Auth::UserPass));
@@ -110,12 +113,17 @@ fn everything_that_is_written_arrives() {
     assert_eq!(step.sha256.map(|digest| digest.0[31]), Some(255));
     assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
     let label = |text| Label::new(text).unwrap();
-    let when = When { account: vec![name("shop")], label: vec![label("a"), label("b")], not_label: vec![label("junk")] };
+    let when = When {
+        account: vec![name("shop")],
+        label: vec![label("a"), label("b")],
+        not_label: vec![label("junk")],
+    };
     assert_eq!(step.when, when);
     assert_eq!(step.on_error, OnError { retry: Some(5 * DAY), then: Then::Skip });
     assert_eq!((step.limits.memory, step.limits.effects, step.limits.log_octets), (32 << 20, 3, 1000));
     assert_eq!((step.limits.cpu, step.limits.wall), (Duration::from_secs(1), Duration::from_secs(10)));
-    let settings = serde_json::json!({ "since": "2026-01-02", "number": -3, "half": 0.5, "list": [1, "two"] });
+    let settings =
+        serde_json::json!({ "since": "2026-01-02", "number": -3, "half": 0.5, "list": [1, "two"] });
     assert_eq!(step.settings, settings);
     assert_eq!((last.name.as_str(), last.required, &last.settings), ("last", false, &serde_json::json!({})));
 }
@@ -123,12 +131,14 @@ fn everything_that_is_written_arrives() {
 #[test]
 fn steps_without_a_name_get_their_plugins_made_unique() {
     let step = "[[pipelines.main.steps]]\nplugin = \"archive\"\n";
-    let text = format!("{GOOD}{step}{step}[[pipelines.main.steps]]\nname = \"archive-2\"\nplugin = \"x.wasm\"\n");
+    let text =
+        format!("{GOOD}{step}{step}[[pipelines.main.steps]]\nname = \"archive-2\"\nplugin = \"x.wasm\"\n");
     let config = load(&text);
     let names: Vec<_> = config.pipelines[&name("main")].steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, ["archive", "archive-3", "archive-4", "archive-2"]);
     let mut taken = std::collections::BTreeSet::new();
-    let strange = ["", "///", "ä.wasm", "x.y.wasm"].map(|plugin| resolve::default_name(plugin, &mut taken).to_string());
+    let strange = ["", "///", "ä.wasm", "x.y.wasm"]
+        .map(|plugin| resolve::steps::default_name(plugin, &mut taken).to_string());
     assert_eq!(strange, ["step", "---", "-", "x-y"]);
 }
 
@@ -138,7 +148,10 @@ fn the_state_is_where_it_is_configured_else_where_the_service_manager_says() {
     let state = |variables: &[(&str, &str)]| files.load(variables).unwrap().state;
     assert_eq!(state(&[("STATE_DIRECTORY", "/var/lib/x:/var/lib/y")]), Path::new("/var/lib/x"));
     assert_eq!(state(&[("STATE_DIRECTORY", "")]), files.path("postroom-state"));
-    assert_eq!(state(&[("STATE_DIRECTORY", "/var/lib/x"), ("POSTROOM_STATE", "/srv/mail")]), Path::new("/srv/mail"));
+    assert_eq!(
+        state(&[("STATE_DIRECTORY", "/var/lib/x"), ("POSTROOM_STATE", "/srv/mail")]),
+        Path::new("/srv/mail")
+    );
     let service = resolve::state(None, Path::new("/etc/postroom"), &Environment::default());
     assert_eq!(service, Path::new("/var/lib/postroom"));
 }
@@ -169,4 +182,39 @@ fn consent_to_plaintext_is_accepted_in_exactly_these_words() {
     let config = load(&before_user(&format!("tls = \"none\"\ninsecure_plaintext = \"{PLAINTEXT_CONSENT}\"")));
     let account = &config.accounts[&name("home")];
     assert_eq!((account.tls, account.port), (TlsMode::None, 110));
+}
+
+#[test]
+fn an_account_without_a_pipeline_gets_the_one_that_is_left_over() {
+    let account = |id: &str, more: &str| {
+        format!(
+            "[accounts.{id}]\nhost = \"h.example\"\nuser = \"{id}\"\npassword = {{ env = \"P\" }}\n{more}\n"
+        )
+    };
+    let pipeline = |name: &str| format!("[[pipelines.{name}.steps]]\nplugin = \"archive\"\n");
+    let assigned = |text: &str| -> Vec<String> {
+        load(text).accounts.values().map(|account| account.pipeline.to_string()).collect()
+    };
+    let two = pipeline("main") + &pipeline("orders");
+    assert_eq!(
+        assigned(&(account("a", "") + &account("b", "pipeline = \"orders\"") + &two)),
+        ["main", "orders"]
+    );
+    assert_eq!(
+        assigned(&(account("a", "") + &account("b", "") + &two + "[pipelines.orders]\naccounts = [\"b\"]\n")),
+        ["main", "orders"]
+    );
+    assert_eq!(
+        assigned(&(account("a", "") + &account("b", "pipeline = \"main\"") + &pipeline("main"))),
+        ["main", "main"]
+    );
+}
+
+#[test]
+fn a_bare_file_name_is_beside_the_current_directory() {
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(resolve::base(Path::new("postroom.toml")).unwrap(), here);
+    assert_eq!(resolve::base(Path::new("./postroom.toml")).unwrap(), here);
+    assert_eq!(resolve::base(Path::new("etc/postroom.toml")).unwrap(), here.join("etc"));
+    assert_eq!(resolve::base(Path::new("/etc/postroom/postroom.toml")).unwrap(), Path::new("/etc/postroom"));
 }

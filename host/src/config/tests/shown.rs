@@ -4,8 +4,10 @@ use super::*;
 
 /// A file with literal secrets wherever somebody might write one.
 fn with_secrets() -> String {
-    with("{ file = \"secrets/home\" }", &format!("\"{CANARY}\" # was {CANARY}"))
-        .replace("type = \"directory\"\npath = \"mail\"", &format!("type = \"s3\"\nbucket = \"b\"\nsecret_key = \"{CANARY}\"\naccess_key = '{CANARY}'"))
+    with("{ file = \"secrets/home\" }", &format!("\"{CANARY}\" # was {CANARY}")).replace(
+        "type = \"directory\"\npath = \"mail\"",
+        &format!("type = \"s3\"\nbucket = \"b\"\nsecret_key = \"{CANARY}\"\naccess_key = '{CANARY}'"),
+    )
 }
 
 /// Loads it and looks at everything that could be printed. The canary counts as shown when its middle is.
@@ -34,15 +36,37 @@ fn secrets_are_not_shown_after_any_one_slip() {
 
 #[test]
 fn secrets_are_not_shown_with_any_word_in_the_place_of_a_key() {
-    for key in ["password", "Password", "passwd", "pw", "pass", "secret", "token", "login", "oauth2", "credentials", "pasw", "x", "\"a b\"", "auth.x"] {
-        for value in [format!("\"{CANARY}\""), CANARY.to_owned(), format!("[\"{CANARY}\"]"), format!("{{ x = \"{CANARY}\" }}"), format!("\"\"\"\n{CANARY}\\q\"\"\"")] {
+    for key in [
+        "password",
+        "Password",
+        "passwd",
+        "pw",
+        "pass",
+        "secret",
+        "token",
+        "login",
+        "oauth2",
+        "credentials",
+        "pasw",
+        "x",
+        "\"a b\"",
+        "auth.x",
+    ] {
+        for value in [
+            format!("\"{CANARY}\""),
+            CANARY.to_owned(),
+            format!("[\"{CANARY}\"]"),
+            format!("{{ x = \"{CANARY}\" }}"),
+            format!("\"\"\"\n{CANARY}\\q\"\"\""),
+        ] {
             shows_nothing(&format!("{GOOD}\n{key} = {value}\n"));
             shows_nothing(&with("password = { file = \"secrets/home\" }", &format!("{key} = {value}")));
             shows_nothing(&with("path =", &format!("{key} = {value}\npath =")));
             shows_nothing(&before_grants(&format!("{key} = {value}")));
         }
     }
-    let inline = format!("accounts = {{ home = {{ hots = 3, password = \"{CANARY}\", pasword = \"{CANARY}\" }} }}\n");
+    let inline =
+        format!("accounts = {{ home = {{ hots = 3, password = \"{CANARY}\", pasword = \"{CANARY}\" }} }}\n");
     shows_nothing(&inline);
 }
 
@@ -50,7 +74,10 @@ fn secrets_are_not_shown_with_any_word_in_the_place_of_a_key() {
 fn a_secret_in_the_address_of_a_sink_is_refused_and_not_shown() {
     let s3 = format!("type = \"s3\"\nbucket = \"b\"\nendpoint = \"https://me:{CANARY}@s3.example\"");
     let text = Files::new(&with("type = \"directory\"\npath = \"mail\"", &s3)).mistakes(&[]);
-    assert!(text.starts_with("postroom.toml:9:1: `sinks.vault.endpoint` may not hold a user or a password"), "{text}");
+    assert!(
+        text.starts_with("postroom.toml:9:1: `sinks.vault.endpoint` may not hold a user or a password"),
+        "{text}"
+    );
 }
 
 #[test]

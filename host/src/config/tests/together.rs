@@ -8,21 +8,31 @@ use super::*;
 fn fragments_are_read_in_the_order_of_their_names_and_variables_last() {
     let files = Files::new(GOOD);
     files.write("conf.d/20.toml", b"[accounts.home]\nport = 20\nuser = \"twenty\"\n");
-    files.write("conf.d/10.toml", b"[accounts.home]\nport = 10\nhost = \"ten.example\"\n[limits]\nworkers = 9\n");
+    files.write(
+        "conf.d/10.toml",
+        b"[accounts.home]\nport = 10\nhost = \"ten.example\"\n[limits]\nworkers = 9\n",
+    );
     files.write("conf.d/.hidden.toml", b"no = 1");
     files.write("conf.d/30.toml.bak", b"no = 1");
-    let config = files.load(&[("POSTROOM_ACCOUNTS__HOME__POLL", "1h"), ("POSTROOM_LIMITS__WORKERS", "7")]).unwrap();
+    let config =
+        files.load(&[("POSTROOM_ACCOUNTS__HOME__POLL", "1h"), ("POSTROOM_LIMITS__WORKERS", "7")]).unwrap();
     let account = &config.accounts[&Name::new("home").unwrap()];
     assert_eq!((account.host.as_str(), account.port, account.user.as_str()), ("ten.example", 20, "twenty"));
     assert_eq!((account.poll, config.limits.workers), (Duration::from_secs(3600), 7));
-    assert_eq!(config.sources, ["postroom.toml", "conf.d/10.toml", "conf.d/20.toml"].map(|name| files.path(name)));
+    assert_eq!(
+        config.sources,
+        ["postroom.toml", "conf.d/10.toml", "conf.d/20.toml"].map(|name| files.path(name))
+    );
 }
 
 #[test]
 fn a_mistake_in_a_fragment_is_shown_in_that_fragment() {
     let files = Files::new(GOOD);
     files.write("conf.d/10.toml", b"[accounts.home]\nport = \"x\"\n");
-    files.write("conf.d/20.toml", b"[[pipelines.main.steps]]\nplugin = \"filter\"\ngrants = { sinks = [\"gone\"] }\n");
+    files.write(
+        "conf.d/20.toml",
+        b"[[pipelines.main.steps]]\nplugin = \"filter\"\ngrants = { sinks = [\"gone\"] }\n",
+    );
     let expected = r#"conf.d/10.toml:2:8: `accounts.home.port` must be a whole number from 0 to 65535, not a text
   |
 2 | port = "x"
@@ -65,11 +75,19 @@ environment variable POSTROOM_LIMITS__ATEMPTS: there is no key `atempts` in `lim
 
 #[test]
 fn variables_of_others_with_our_prefix_do_no_harm_and_a_misspelt_one_is_a_warning() {
-    let others = [("POSTROOM_PORT", "tcp://10.0.0.1:80"), ("POSTROOM_SERVICE_HOST", "10.0.0.1"), ("POSTROOM_LOG", "debug"), ("POSTROOM_CONFIG", "x")];
+    let others = [
+        ("POSTROOM_PORT", "tcp://10.0.0.1:80"),
+        ("POSTROOM_SERVICE_HOST", "10.0.0.1"),
+        ("POSTROOM_LOG", "debug"),
+        ("POSTROOM_CONFIG", "x"),
+    ];
     let files = Files::new(GOOD);
     assert_eq!(files.load(&others).unwrap().warnings, Vec::<String>::new());
     let warnings = files.load(&[("POSTROOM_STAET", "/srv")]).unwrap().warnings;
-    assert_eq!(warnings, ["the environment variable POSTROOM_STAET is not used: did you mean POSTROOM_STATE?"]);
+    assert_eq!(
+        warnings,
+        ["the environment variable POSTROOM_STAET is not used: did you mean POSTROOM_STATE?"]
+    );
 }
 
 #[test]
@@ -99,7 +117,8 @@ accounts = []
 "#;
     let files = Files::new(text);
     let directory = format!("{}/", files.path("").display()).replace("//", "/");
-    let warnings: Vec<_> = files.load(&[]).unwrap().warnings.iter().map(|text| text.replace(&directory, "")).collect();
+    let warnings: Vec<_> =
+        files.load(&[]).unwrap().warnings.iter().map(|text| text.replace(&directory, "")).collect();
     let expected = [
         "postroom.toml:12: `insecure_plaintext` has no effect with TLS: remove it",
         "postroom.toml:3: port 995 usually goes with tls = \"implicit\"",
@@ -119,7 +138,10 @@ fn files_that_are_no_configuration_are_refused() {
     let set_mode = |mode| std::fs::set_permissions(&main, std::fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o646);
     let text = files.mistakes(&[]);
-    assert!(text.starts_with("postroom.toml: every user can change this file") && text.contains("chmod o-w"), "{text}");
+    assert!(
+        text.starts_with("postroom.toml: every user can change this file") && text.contains("chmod o-w"),
+        "{text}"
+    );
     set_mode(0o644);
     files.write("postroom.toml", format!("\u{feff}{GOOD}").as_bytes());
     assert!(files.load(&[]).is_ok(), "a byte order mark is no mistake");
@@ -172,7 +194,8 @@ fn every_example_loads_without_a_warning() {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
-        let config = Config::load_in(&path, &Environment::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config =
+            Config::load_in(&path, &Environment::default()).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.warnings, Vec::<String>::new(), "{}", path.display());
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }

@@ -1,0 +1,58 @@
+//! Owns what of a line of the configuration may be shown: whatever might be a secret is not, however it is misspelt.
+
+use super::diagnose::nearest;
+use super::sources::KeyPath;
+
+/// Whether a value may be shown: it stands where the configuration has a value of its own, and none for secrets or plugins.
+pub(super) fn is_showable(path: &KeyPath) -> bool {
+    const NESTED: [&str; 5] = ["delete", "when", "on_error", "limits", "grants"];
+    let above = match path.first().map(String::as_str) {
+        Some("pipelines") if path.get(2).is_some_and(|key| key == "steps") => 4,
+        Some("accounts" | "sinks" | "pipelines") => 2,
+        Some("limits" | "log") => 1,
+        _ => 0,
+    };
+    let Some([first, rest @ ..]) = path.get(above..) else { return false };
+    let expected = rest.is_empty() || NESTED.contains(&first.as_str()) || above == 2 && first == "accounts";
+    expected && first != "settings" && !sounds_secret(first)
+}
+
+/// Whether a word in a line says that what follows may be a secret.
+fn sounds_secret(word: &str) -> bool {
+    const SIGNS: [&str; 9] = ["pas", "secret", "token", "key", "login", "cred", "pw", "pin", "pa$$"];
+    let word = word.to_ascii_lowercase();
+    let known = word == "ca_file" || word.starts_with("pipeline");
+    !known
+        && (SIGNS.iter().any(|sign| word.contains(sign))
+            || nearest(&word, &["password", "secret_key", "access_key"]).is_some())
+}
+
+/// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
+/// be harmless, or the first word that sounds like a secret.
+pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
+    const HARMLESS: [&str; 33] = [
+        "host", "port", "tls", "user", "auth", "ca_file", "poll", "timeout", "pipeline", "enabled", "delete",
+        "type", "path", "bucket", "prefix", "region", "from", "hello", "accounts", "name", "plugin",
+        "sha256", "grants", "sinks", "discard", "kv", "required", "when", "on_error", "limits", "level",
+        "format", "settings",
+    ];
+    let is_word = |ch: char| ch.is_alphanumeric() || "_-$".contains(ch);
+    let before_sign = line.find('=').unwrap_or(line.len());
+    if !line.trim_start().starts_with('[') && before_sign == line.len() {
+        let end = line.trim_end().find(char::is_whitespace).unwrap_or(line.len());
+        return if HARMLESS.contains(&&line[..end]) { (&line[..end], end < line.len()) } else { ("", true) };
+    }
+    let mut start = 0;
+    while let Some(first) = line[start..].find(is_word).map(|first| start + first) {
+        let end = line[first..].find(|ch| !is_word(ch)).map_or(line.len(), |length| first + length);
+        let word = &line[first..end];
+        let is_key = line[end..].trim_start().starts_with('=');
+        if sounds_secret(word) || is_key && !HARMLESS.contains(&word) {
+            return (&line[..end], end < line.len());
+        }
+        start = end;
+    }
+    // A sign without a word before it: nothing is known of what follows.
+    let odd = line.match_indices('=').find(|(at, _)| !line[..*at].trim_end().ends_with(is_word));
+    odd.map_or((line, false), |(at, _)| (&line[..at], true))
+}
