@@ -51,24 +51,32 @@ pub fn watch(host: Arc<Host>, config: &Path, stop: watch::Receiver<bool>) -> Wat
 
 async fn follow(host: Arc<Host>, config: PathBuf, mut stop: watch::Receiver<bool>) {
     let (rang, mut rings) = mpsc::channel(1);
-    let mut watcher = match notify::recommended_watcher(move |_event| {
-        // A full channel already says that something changed.
-        let _ = rang.try_send(());
-    }) {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::error!(%error, "cannot watch for changes: reload with SIGHUP, or restart");
-            return;
-        }
-    };
+    // First: without a listener SIGHUP would end the process.
     let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => return tracing::error!(%error, "cannot listen for SIGHUP"),
     };
+    let ring = rang.clone();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event too: without this, looking at the files would ring for ever.
+        if !matches!(&event, Ok(event) if event.kind.is_access()) {
+            // A full channel already says that something changed.
+            let _ = ring.try_send(());
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::error!(%error, "cannot watch for changes: reload with SIGHUP");
+            None
+        }
+    };
     let mut watched = BTreeSet::new();
     let mut seen = fingerprint(&watched_files(&config, &host.live.load().config));
     loop {
-        watch_directories(&mut watcher, &mut watched, &watched_files(&config, &host.live.load().config));
+        if let Some(watcher) = &mut watcher {
+            watch_directories(watcher, &mut watched, &watched_files(&config, &host.live.load().config));
+        }
         let forced = tokio::select! {
             Some(()) = rings.recv() => false,
             Some(()) = hangup.recv() => true,
@@ -107,6 +115,7 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
     };
     host.live.store(Arc::new(live));
+    host.held.clear_all();
     host.bells.reloaded.notify_one();
     host.bells.inbox.notify_one();
     host.bells.outbox.notify_one();

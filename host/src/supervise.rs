@@ -45,6 +45,10 @@ pub struct Host {
     pub bells: Bells,
     /// Whoever shows progress.
     pub observer: Observer,
+    /// Sinks that are left alone for a while.
+    pub held: deliver::Held,
+    /// Messages whose retrieval broke the session: they are asked for last.
+    pub stumbled: source::Stumbled,
     stopping: AtomicBool,
 }
 
@@ -59,6 +63,8 @@ impl Host {
             chance: Chance::system(),
             bells: Bells::default(),
             observer,
+            held: deliver::Held::default(),
+            stumbled: source::Stumbled::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -118,13 +124,14 @@ pub async fn run(host: Arc<Host>, config: &Path, stop: impl Future<Output = ()>)
     let (stop_delivery, delivery_stops) = watch::channel(false);
     let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
-    let polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
+    let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
     let broken = tokio::select! {
         () = stop => Ok(()),
         ended = &mut pipelines => flatten(ended),
         ended = &mut deliveries => flatten(ended),
+        ended = &mut polls => flatten(ended.map(Ok)),
     };
     tracing::info!("stopping: no new mail is taken, work in hand is finished");
     drop(watcher);
@@ -132,7 +139,9 @@ pub async fn run(host: Arc<Host>, config: &Path, stop: impl Future<Output = ()>)
     // In the order in which work flows, so that each stage still gets what the one before it finished.
     let rest = async {
         let _ = stop_polls.send(true);
-        let _ = polls.await;
+        if !polls.is_finished() {
+            let _ = polls.await;
+        }
         let _ = stop_pipeline.send(true);
         if !pipelines.is_finished() {
             let _ = pipelines.await;
@@ -256,8 +265,5 @@ async fn joined(task: tokio::task::JoinHandle<Result<u64, postroom_spool::Error>
 fn flatten(
     ended: Result<Result<(), postroom_spool::Error>, tokio::task::JoinError>,
 ) -> Result<(), postroom_spool::Error> {
-    ended.unwrap_or_else(|error| {
-        tracing::error!(%error, "a task failed");
-        Ok(())
-    })
+    ended.unwrap_or_else(|panic| Err(pipeline::failed_task(&panic)))
 }

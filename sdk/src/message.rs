@@ -162,7 +162,8 @@ impl Part {
         self.0.content_id()
     }
 
-    /// Shown inside the text rather than as a file: disposition `inline`, or referenced by its content id.
+    /// Shown inside the text rather than as a file: a picture with a content id beside the text, or something declared
+    /// inline that has no file name. Never what the sender calls an attachment.
     pub fn is_inline(&self) -> bool {
         self.0.is_inline()
     }
@@ -172,12 +173,10 @@ impl Part {
         self.0.is_attachment()
     }
 
-    /// Shown inside the text and no file of its own: an inline image or text, or something inline without a name. Some
-    /// programs declare every file inline; a document with a name is none of these.
+    /// Shown inside the text and no file of its own: a picture the text can refer to by its content id. Some programs
+    /// declare every file inline, and some give every file a content id; neither makes a file decoration.
     pub fn is_decoration(&self) -> bool {
-        let content_type = self.content_type();
-        let shown = content_type.starts_with("image/") || content_type.starts_with("text/");
-        self.is_inline() && (shown || self.filename().is_none())
+        self.is_inline() && self.content_id().is_some() && self.content_type().starts_with("image/")
     }
 
     /// Decoded size in octets.

@@ -45,7 +45,7 @@ impl MessageTemplate {
     /// The key for a message.
     pub fn render(&self, message: &Message) -> String {
         // No piece of this template needs a part, so none can fail.
-        self.0.iter().map(|piece| piece.of_message(message)).collect()
+        plain(&self.0.iter().map(|piece| piece.of_message(message)).collect::<String>())
     }
 }
 
@@ -68,7 +68,8 @@ impl PartTemplate {
     /// # Errors
     /// When the template needs the content and it cannot be decoded.
     pub fn render(&self, message: &Message, part: &Part) -> Result<String, Fault> {
-        self.0.iter().map(|piece| piece.of_part(message, part)).collect()
+        let key: String = self.0.iter().map(|piece| piece.of_part(message, part)).collect::<Result<_, _>>()?;
+        Ok(plain(&key))
     }
 }
 
@@ -254,6 +255,23 @@ fn problem(template: &str, text: &str) -> Problem {
     Problem::new("key", format!("the template \"{template}\" {text}"))
 }
 
+/// No segment is a Windows device name, with or without an extension: the host refuses such a key everywhere, and the
+/// sender decides some values.
+fn plain(key: &str) -> String {
+    let segments = key.split('/').map(|segment| if is_device(segment) { format!("_{segment}") } else { segment.into() });
+    segments.collect::<Vec<String>>().join("/")
+}
+
+fn is_device(segment: &str) -> bool {
+    let stem = segment.split('.').next().unwrap_or(segment).trim_end().to_ascii_uppercase();
+    let numbered = |name: &str| {
+        stem.strip_prefix(name).is_some_and(|n| {
+            matches!(n, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "\u{b9}" | "\u{b2}" | "\u{b3}")
+        })
+    };
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || numbered("COM") || numbered("LPT")
+}
+
 fn head(mut digits: String, n: usize) -> String {
     digits.truncate(n);
     digits
@@ -367,6 +385,16 @@ mod tests {
         }
         let bare = Mail::new().uidl(None);
         assert_eq!(render("{uidl}-{subject}-{from}-{from_domain}", &bare), "none-none-none-none");
+    }
+
+    #[test]
+    fn a_subject_that_is_a_device_name_makes_no_device_of_the_key() {
+        let of = |subject, template| render(template, &Mail::new().subject(subject));
+        assert_eq!(of("CON", "{account}/{subject}.eml"), "home/_con.eml");
+        assert_eq!(of("com1", "{subject}/{account}.eml"), "_com1/home.eml");
+        assert_eq!(of("lpt9.tar", "{subject}"), "_lpt9.tar");
+        assert_eq!(of("console", "{subject}.eml"), "console.eml");
+        assert_eq!(of("CON", "{subject}-{account}"), "con-home");
     }
 
     #[test]

@@ -109,9 +109,9 @@ fn an_unreadable_configuration_says_where_and_what() {
     let bench = Bench::new();
     bench.run(&["check"]).expect(78).says(&["postroom.toml", "postroom init"]);
     bench.config("[accounts.home]\nhost = \"pop.example.net\"\nusr = \"me\"\n");
-    bench.run(&["check"]).expect(78).says(&["postroom.toml:3", "usr", "did you mean `user`?"]);
+    bench.run(&["check"]).expect(78).says(&["postroom.toml:4", "usr", "did you mean `user`?"]);
     bench.config("[accounts.home\n");
-    bench.run(&["check"]).expect(78).says(&["postroom.toml:1"]);
+    bench.run(&["check"]).expect(78).says(&["postroom.toml:2"]);
 }
 
 #[test]
@@ -271,9 +271,9 @@ async fn an_answer_lost_after_the_final_dot_makes_one_duplicate_at_most() {
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: std::path::PathBuf) -> Option<Self> {
+    fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&at).expect("a directory");
-        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(&at).output();
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&at).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(at)),
             other => {
@@ -284,7 +284,7 @@ impl SmallDisk {
     }
 
     fn grow(&self) {
-        let grown = std::process::Command::new("mount").args(["-o", "remount,size=8m"]).arg(&self.0).status();
+        let grown = std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
         assert!(grown.expect("mount runs").success());
     }
 }
@@ -299,7 +299,7 @@ impl Drop for SmallDisk {
 async fn a_full_disk_at_a_sink_holds_its_effects_until_there_is_room() {
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
-    let Some(disk) = SmallDisk::mount(bench.path("vault")) else { return };
+    let Some(disk) = SmallDisk::mount(bench.path("vault"), "256k") else { return };
     let big = |n: u8| [mail(&format!("big {n}")), vec![b'a' + n; 200_000], b"\r\n".to_vec()].concat();
     let mails: Vec<Vec<u8>> = (0..4).map(big).collect();
     let server = maildrop(&identity, mails.clone()).await;
@@ -321,7 +321,7 @@ async fn a_full_disk_at_a_sink_holds_its_effects_until_there_is_room() {
 async fn a_full_disk_under_the_spool_leaves_the_mail_on_the_server() {
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
-    let Some(disk) = SmallDisk::mount(bench.path("small")) else { return };
+    let Some(disk) = SmallDisk::mount(bench.path("small"), "8m") else { return };
     let big = |n: u8| [mail(&format!("big {n}")), vec![b'a' + n; 300_000], b"\r\n".to_vec()].concat();
     let mails: Vec<Vec<u8>> = (0..3).map(big).collect();
     let server = maildrop(&identity, mails.clone()).await;

@@ -30,6 +30,8 @@ async fn try_prints_exactly_the_effects_that_once_carries_out() {
     // A maildrop serves CRLF lines; what it would serve is what `try` is given.
     mails.extend(corpus::shared_corpus().into_iter().map(|(_, octets)| with_crlf(&octets)));
     mails.dedup();
+    // Each dry run is a process of its own: every fifth message is plenty.
+    let mails: Vec<Vec<u8>> = mails.into_iter().step_by(5).collect();
     let server = maildrop(&identity, mails).await;
     let steps = r#"
 [sinks.files]

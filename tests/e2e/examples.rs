@@ -63,6 +63,8 @@ async fn run(name: &str) -> (Bench, Vec<String>, usize) {
             other => panic!("a sink of type {other:?}"),
         }
     }
+    // A sink makes its own directory, never the way to it: a disk that is not mounted must not be written beside.
+    std::fs::create_dir(bench.path("out")).expect("a directory");
     bench.config(&toml::to_string(&config).expect("TOML"));
     bench.postroom(&["check", "--online"]).await.expect(0);
     // The practice server is one maildrop: several accounts of an example would lock each other out at once.

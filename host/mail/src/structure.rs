@@ -73,6 +73,23 @@ impl Structure {
         !node.is_container && !is_text(node)
     }
 
+    /// Whether a leaf is shown inside the text rather than as a file. Never when the sender calls it an attachment,
+    /// whatever content-id it has: some programs give one to every file. A picture with a content-id is, where it can be
+    /// referred to: beside the text in a multipart/related (RFC 2387), or anywhere when it has no name. So is what is
+    /// declared inline and has no name; a name makes it a file, as some programs declare every file inline. Whether the
+    /// text does refer to the content-id is not looked up.
+    pub fn is_inline(&self, node: &Node) -> bool {
+        let parent = node.parent.and_then(|index| self.nodes.get(index as usize));
+        let is_related = parent.is_some_and(|parent| parent.content_type == "multipart/related");
+        let is_picture = node.content_id.is_some() && node.content_type.starts_with("image/");
+        match (node.disposition.as_deref(), &node.filename) {
+            (Some("attachment"), _) => false,
+            (_, Some(_)) => is_picture && is_related,
+            (Some("inline"), None) => true,
+            (_, None) => is_picture,
+        }
+    }
+
     fn is_own_text(&self, node: &Node) -> bool {
         is_text(node) && !self.is_nested(node)
     }
@@ -132,6 +149,33 @@ mod tests {
         assert!(!structure.is_attachment(&structure.nodes[2]));
         assert_eq!(structure.text("text/plain"), Some(&structure.nodes[3]));
         assert_eq!(structure.text("text/html"), None);
+    }
+
+    #[test]
+    fn a_named_file_is_inline_only_as_a_picture_of_a_related_text() {
+        let picture = |parent: u32, disposition: Option<&str>, filename: Option<&str>| Node {
+            disposition: disposition.map(str::to_owned),
+            filename: filename.map(str::to_owned),
+            content_id: Some("i@x".to_owned()),
+            ..node(Some(parent), "image/png", false)
+        };
+        let nodes = vec![node(None, "multipart/mixed", true), node(Some(0), "multipart/related", true)];
+        let structure = Structure { nodes, truncated: false };
+        let name = Some("a.png");
+        for (node, expected) in [
+            (picture(0, Some("attachment"), name), false),
+            (picture(1, Some("attachment"), name), false),
+            (picture(1, Some("attachment"), None), false),
+            (picture(0, Some("inline"), name), false),
+            (picture(0, None, name), false),
+            (picture(1, Some("inline"), name), true),
+            (picture(1, None, name), true),
+            (picture(0, None, None), true),
+            (Node { content_id: None, ..picture(1, Some("inline"), name) }, false),
+            (Node { content_type: "application/pdf".to_owned(), ..picture(1, Some("inline"), name) }, false),
+        ] {
+            assert_eq!(structure.is_inline(&node), expected, "{node:?}");
+        }
     }
 
     #[test]

@@ -58,7 +58,12 @@ fn charset_for(octets: &[u8], label: Option<&str>) -> &'static Charset {
     let said =
         label.filter(|label| !label.eq_ignore_ascii_case("us-ascii") && !label.eq_ignore_ascii_case("ascii"));
     let known = said.and_then(|label| Charset::for_label_no_replacement(label.as_bytes()));
-    known.unwrap_or_else(|| if std::str::from_utf8(octets).is_ok() { UTF_8 } else { WINDOWS_1252 })
+    known.unwrap_or_else(|| if is_utf8(octets) { UTF_8 } else { WINDOWS_1252 })
+}
+
+/// Also when it was cut inside its last character.
+fn is_utf8(octets: &[u8]) -> bool {
+    std::str::from_utf8(octets).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
 /// Takes octets in pieces of any size.
@@ -244,6 +249,16 @@ mod tests {
         ] {
             check(Encoding::QuotedPrintable, encoded, expected, is_damaged);
         }
+    }
+
+    #[test]
+    fn utf_8_cut_inside_a_character_is_still_utf_8() {
+        let octets = "gr\u{fc}n \u{20ac}".as_bytes();
+        for end in 0..=octets.len() {
+            assert!(!text(&octets[..end], None).contains('\u{c3}'), "cut at {end}");
+        }
+        assert_eq!(text(&octets[..octets.len() - 1], None), "gr\u{fc}n \u{fffd}");
+        assert_eq!(text(b"gr\xfcn", None), "gr\u{fc}n");
     }
 
     #[test]

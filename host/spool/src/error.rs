@@ -5,7 +5,7 @@ use std::path::Path;
 
 use postroom_mail::{Disposition, MessageId};
 
-/// A failed spool call. Nothing was changed, except where `maybe_applied` says so.
+/// A failed spool call. Nothing was changed, except where `maybe_applied` says so and perhaps by [`Error::WriterStopped`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The disk (or its quota, or its inodes) is full.
@@ -64,6 +64,11 @@ pub enum Error {
         /// The change may have been made all the same.
         maybe_applied: bool,
     },
+    /// The thread that writes has ended. The change may have been made all the same.
+    #[error(
+        "the spool writes no more, its writer has stopped: restart postroom, mail stays on the server meanwhile"
+    )]
+    WriterStopped,
 }
 
 impl Error {
@@ -82,7 +87,9 @@ impl Error {
         match self {
             Self::Full { .. } | Self::Io { .. } | Self::Database { .. } => Disposition::RETRY,
             Self::Gone(_) | Self::Conflict(_) | Self::TooLarge { .. } => Disposition::Park,
-            Self::Corrupt { .. } | Self::InUse { .. } | Self::NewerSchema { .. } => Disposition::Stop,
+            Self::Corrupt { .. } | Self::InUse { .. } | Self::NewerSchema { .. } | Self::WriterStopped => {
+                Disposition::Stop
+            }
         }
     }
 }

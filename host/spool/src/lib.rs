@@ -28,7 +28,7 @@ pub use error::Error;
 pub use ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
 pub use memory::MemorySpool;
 pub use records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History,
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 pub use sqlite::SqliteSpool;
@@ -64,11 +64,15 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Which messages of a listing are new here. Reads only.
     ///
+    /// An entry whose message was [`Spool::removed`] is new: the unique-id may be another message's now (RFC 1939
+    /// section 7).
+    ///
     /// # Errors
     /// When the state cannot be read.
     async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled>;
 
-    /// Commit point 1. All or nothing; admitting the same message again answers `Admitted { new: false, .. }`.
+    /// Commit point 1. All or nothing; admitting the same message again answers `Admitted { new: false, .. }`, and it
+    /// counts as removed at the server no more.
     ///
     /// # Errors
     /// [`Error::Full`] when the disk is; nothing was admitted then.
@@ -79,7 +83,8 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// A message qualifies when its listed size agrees with nothing weaker than its unique-id, the policy's time has
     /// passed since it was retrieved, and (for [`DeletePolicy::Done`]) every required effect has a receipt and at least
-    /// one of them that carries the whole message has one, or it was discarded with the grant.
+    /// one of them that carries the whole message has one, or it was discarded with the grant. One that was removed
+    /// already does not qualify: what the server shows under its unique-id has to be retrieved first.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -124,6 +129,18 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written.
     async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()>;
 
+    /// The run never began, nothing of the message was looked at: as [`Spool::defer`], but the attempt is not counted.
+    ///
+    /// # Errors
+    /// When the state cannot be written; the attempt stays counted then.
+    async fn put_back(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<()>;
+
     /// The run failed for good: set the message aside with its reason. Its body is kept.
     ///
     /// # Errors
@@ -144,6 +161,14 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be written; the effect is then tried again, which its id makes harmless.
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()>;
+
+    /// Gives back everything of one kind that is leased, due now, and returns how much that was. Attempts stay counted,
+    /// as after a restart. Only for a caller that knows that nobody works on any of it any more: a lease that is still
+    /// held somewhere is void then, and what it was for may be done twice.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn release(&self, leases: Leases, now: Timestamp) -> Result<u64>;
 
     /// When the next message, or the next effect of any of `sinks`, becomes due; `None` when nothing waits.
     /// What is leased does not count.

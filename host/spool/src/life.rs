@@ -134,6 +134,9 @@ pub(crate) fn parked_reason(effect: &Effect, reason: &str) -> String {
 /// The server confirmed the deletion.
 pub(crate) const REMOVED: &str = "removed at the server";
 
+/// The server has it again, or still, after it confirmed the deletion.
+pub(crate) const SHOWN_AGAIN: &str = "retrieved again after its removal";
+
 /// A run that is not, or no longer, leased.
 pub(crate) fn not_leased(message: MessageId, attempt: u32) -> Error {
     Error::Conflict(format!("attempt {attempt} at message {message} is over already"))

@@ -12,7 +12,7 @@ use postroom_mail::{
 
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History,
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 use crate::{Body, Error, Incoming, Result, Spool, life};
@@ -78,6 +78,12 @@ impl Message {
         }
     }
 
+    fn defer(&mut self, at: Timestamp, reason: String, now: Timestamp) {
+        let reason = life::clip(reason);
+        self.repeating_event(now, life::deferred(&reason));
+        (self.state, self.due, self.reason) = (MessageState::Spooled, at, Some(reason));
+    }
+
     fn set_aside(&mut self, reason: String, now: Timestamp) {
         self.event(now, life::quarantined(&reason));
         self.state = MessageState::Quarantined;
@@ -109,7 +115,7 @@ impl State {
 
     fn admit(&mut self, arrival: Arrival, octets: Vec<u8>) -> Admitted {
         let provenance = arrival.provenance;
-        let id = provenance.message();
+        let (id, retrieved) = (provenance.message(), provenance.retrieved);
         let key = (provenance.account.clone(), provenance.uid.clone(), provenance.ordinal);
         let found = self.index(id);
         let index = found.unwrap_or_else(|| {
@@ -131,6 +137,9 @@ impl State {
             });
             self.messages.len() - 1
         });
+        if self.messages[index].removed.take().is_some() {
+            self.messages[index].repeating_event(retrieved, life::SHOWN_AGAIN.to_owned());
+        }
         self.ledger.insert(key, index);
         Admitted { message: id, new: found.is_none() }
     }
@@ -176,13 +185,15 @@ impl State {
     fn settle(&mut self, at: usize, settlement: Settlement, now: Timestamp) {
         let stored = &mut self.effects[at];
         let (index, required) = (stored.message, stored.effect.required);
+        let uncounted = matches!(settlement, Settlement::Hold { .. });
         let message = &mut self.messages[index];
         match settlement {
             Settlement::Done(receipt) => {
                 message.event(now, life::effect_done(&stored.effect, &receipt));
                 (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
             }
-            Settlement::Retry { at, reason } => {
+            Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
+                stored.attempts -= u32::from(uncounted);
                 let reason = life::clip(reason);
                 message.repeating_event(now, life::effect_retried(&stored.effect, &reason));
                 (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
@@ -211,7 +222,8 @@ impl State {
         let required = || self.effects_of(index).filter(|stored| stored.effect.required);
         let size = message.provenance.size;
         let done = |stored: &&Stored| stored.state == EffectState::Done;
-        let copies = required().filter(done).filter(|stored| stored.effect.carries_whole(size)).count() as u64;
+        let copies =
+            required().filter(done).filter(|stored| stored.effect.carries_whole(size)).count() as u64;
         let missing = required().filter(|stored| !done(stored)).count() as u64;
         life::expendable(message.state, copies, missing) && message.provenance.retrieved.after(after) <= now
     }
@@ -242,8 +254,10 @@ impl Spool for MemorySpool {
 
     async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled> {
         let state = self.state();
-        let known =
-            |entry: &Listed| state.ledger.contains_key(&(account.clone(), entry.uid.clone(), entry.ordinal));
+        let known = |entry: &Listed| {
+            let held = state.ledger.get(&(account.clone(), entry.uid.clone(), entry.ordinal));
+            held.is_some_and(|index| state.messages[*index].removed.is_none())
+        };
         let new: Vec<usize> = (0..listing.len()).filter(|index| !known(&listing[*index])).collect();
         let known = (listing.len() - new.len()) as u64;
         Ok(Reconciled { new, known })
@@ -276,7 +290,9 @@ impl Spool for MemorySpool {
         let state = self.state();
         let mut proved = Vec::new();
         for (index, entry) in listing.iter().enumerate() {
-            let same = state.ledger.iter().filter(|((a, uid, _), _)| a == account && *uid == entry.uid);
+            let same = state.ledger.iter().filter(|((a, uid, _), index)| {
+                a == account && *uid == entry.uid && state.messages[**index].removed.is_none()
+            });
             let same: Vec<(u32, usize)> = same.map(|((_, _, ordinal), index)| (*ordinal, *index)).collect();
             let listed = listing.iter().filter(|other| other.uid == entry.uid).count();
             let Some((_, found)) = same.iter().find(|(ordinal, _)| *ordinal == entry.ordinal) else {
@@ -299,7 +315,7 @@ impl Spool for MemorySpool {
         for removable in removed {
             if let Some(index) = state.index(removable.message) {
                 state.messages[index].removed = Some(now);
-                state.messages[index].event(now, life::REMOVED.to_owned());
+                state.messages[index].repeating_event(now, life::REMOVED.to_owned());
             }
         }
         Ok(())
@@ -353,9 +369,21 @@ impl Spool for MemorySpool {
     async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
         let mut state = self.state();
         let index = state.leased(&lease)?;
-        let (message, reason) = (&mut state.messages[index], life::clip(reason));
-        message.repeating_event(now, life::deferred(&reason));
-        (message.state, message.due, message.reason) = (MessageState::Spooled, at, Some(reason));
+        state.messages[index].defer(at, reason, now);
+        Ok(())
+    }
+
+    async fn put_back(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut state = self.state();
+        let index = state.leased(&lease)?;
+        state.messages[index].defer(at, reason, now);
+        state.messages[index].attempts -= 1;
         Ok(())
     }
 
@@ -394,6 +422,28 @@ impl Spool for MemorySpool {
         let at = at.ok_or_else(|| life::effect_not_leased(lease.effect.id, lease.attempt))?;
         state.settle(at, settlement, now);
         Ok(())
+    }
+
+    async fn release(&self, leases: Leases, now: Timestamp) -> Result<u64> {
+        let State { messages, effects, .. } = &mut *self.state();
+        let mut released = 0;
+        match leases {
+            Leases::Messages => {
+                let running = messages.iter_mut().filter(|message| message.state == MessageState::Running);
+                for message in running {
+                    (message.state, message.due) = (MessageState::Spooled, now);
+                    released += 1;
+                }
+            }
+            Leases::Effects => {
+                let inflight = effects.iter_mut().filter(|stored| stored.state == EffectState::Inflight);
+                for stored in inflight {
+                    (stored.state, stored.due) = (EffectState::Pending, now);
+                    released += 1;
+                }
+            }
+        }
+        Ok(released)
     }
 
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {

@@ -106,11 +106,27 @@ pub enum Settlement {
         /// Why.
         reason: String,
     },
+    /// Try again, and do not count this attempt: the sink was at fault, not the effect.
+    Hold {
+        /// Not before.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
     /// Set aside for the operator.
     Park {
         /// Why.
         reason: String,
     },
+}
+
+/// A kind of lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leases {
+    /// [`MessageLease`]s.
+    Messages,
+    /// [`EffectLease`]s.
+    Effects,
 }
 
 /// One line of a message's history.

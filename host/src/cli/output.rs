@@ -29,7 +29,7 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| neutral(cell, 120)).collect());
+        self.rows.push(cells.iter().map(|cell| neutral(cell, 300)).collect());
     }
 
     /// Whether it has no rows but the header.

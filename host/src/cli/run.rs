@@ -1,5 +1,7 @@
 //! `postroom run`: until SIGTERM or SIGINT.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::setup::{self, Context};
@@ -16,7 +18,7 @@ pub(super) fn run(context: &Context) -> Outcome {
     let runtime = setup::runtime()?;
     let host = setup::host(config, Observer::none())?;
     tracing::info!(config = %path.display(), accounts = host.live.load().config.accounts.len(), "running");
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! {
@@ -26,5 +28,8 @@ pub(super) fn run(context: &Context) -> Outcome {
         };
         supervise::run(host, &path, stop).await?;
         Ok(Exit::Ok)
-    })
+    });
+    // A plugin or a disk that hangs on a blocking thread must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    ended
 }

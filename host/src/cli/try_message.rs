@@ -50,7 +50,7 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
     let message = Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
     // What earlier messages left behind is not known to a dry run.
     let kv: Arc<dyn KvRead> = Arc::new(NoKv);
-    match chain.run(&message, &kv) {
+    match chain.run(&message, &kv, true) {
         Ok(plan) => {
             if context.json {
                 output::json(&serde_json::json!({ "message": provenance.message(), "provenance": provenance, "plan": plan }))?;

@@ -1,5 +1,6 @@
 //! Leases effects that are due, has their sink carry them out, settles them. Decides nothing but when to try again.
 
+mod held;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -8,11 +9,14 @@ use std::time::Duration;
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{Disposition, Name, Octets, Timestamp};
-use postroom_spool::{EffectLease, Settlement};
+use postroom_spool::{EffectLease, Leases, Settlement};
 use tokio::task::JoinSet;
+
+pub use held::Held;
 
 use crate::config::Then;
 use crate::live::Live;
+use crate::pipeline::failed_task;
 use crate::progress::Progress;
 use crate::sinks::{DeliveryError, Job, Kind, Sink};
 use crate::supervise::Host;
@@ -20,39 +24,75 @@ use crate::supervise::Host;
 /// How long a sink with a configuration fault is left alone. Its effects wait; they are not used up.
 const HOLD: Duration = Duration::from_secs(5 * 60);
 
-/// Carries out everything that is due now, at every sink, and returns how many attempts there were.
+/// The spool is asked at least so often while deliveries are under way, should something have become due meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Ended = (Name, Result<(), postroom_spool::Error>);
+
+/// Carries out everything that is due, and what comes due meanwhile, at every sink side by side, and returns how many
+/// attempts there were.
 ///
 /// # Errors
-/// When the spool cannot be read or written; an effect whose receipt was not recorded is tried again, which its id
-/// makes harmless.
+/// When the spool cannot be read or written. Deliveries under way are finished first, and what was leased is given back;
+/// an effect whose receipt was not recorded is tried again, which its id makes harmless.
 pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
-    let mut running: JoinSet<(Name, Result<(), postroom_spool::Error>)> = JoinSet::new();
+    let mut running: JoinSet<Ended> = JoinSet::new();
     let mut busy: BTreeMap<Name, usize> = BTreeMap::new();
+    let mut broken = None;
     let mut attempts = 0;
     loop {
-        let live = host.live.load_full();
-        for (name, sink) in &live.sinks {
-            let busy = busy.entry(name.clone()).or_default();
-            let room = at_once(sink).saturating_sub(*busy);
-            if room == 0 {
-                continue;
-            }
-            let leases = host.spool.lease_effects(name, room, host.clock.now()).await?;
-            *busy += leases.len();
-            attempts += leases.len() as u64;
-            for lease in leases {
-                running.spawn(one(Arc::clone(host), Arc::clone(&live), Arc::clone(sink), lease));
+        if broken.is_none() {
+            match lease(host, &mut running, &mut busy).await {
+                Ok(leased) => attempts += leased,
+                Err(error) => broken = Some(error),
             }
         }
-        match running.join_next().await {
-            Some(Ok((name, settled))) => {
-                busy.entry(name).and_modify(|count| *count = count.saturating_sub(1));
-                settled?;
-            }
-            Some(Err(error)) => tracing::error!(%error, "a delivery task failed"),
-            None => return Ok(attempts),
+        if running.is_empty() {
+            return match broken {
+                None => Ok(attempts),
+                Some(error) => {
+                    host.spool.release(Leases::Effects, host.clock.now()).await?;
+                    Err(error)
+                }
+            };
+        }
+        tokio::select! {
+            Some(ended) = running.join_next() => match ended {
+                Ok((name, settled)) => {
+                    busy.entry(name).and_modify(|count| *count = count.saturating_sub(1));
+                    if let Err(error) = settled {
+                        broken = broken.or(Some(error));
+                    }
+                }
+                Err(panic) => broken = broken.or(Some(failed_task(&panic))),
+            },
+            () = host.bells.outbox.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+async fn lease(
+    host: &Arc<Host>,
+    running: &mut JoinSet<Ended>,
+    busy: &mut BTreeMap<Name, usize>,
+) -> Result<u64, postroom_spool::Error> {
+    let live = host.live.load_full();
+    let mut leased = 0;
+    for (name, sink) in &live.sinks {
+        let busy = busy.entry(name.clone()).or_default();
+        let room = at_once(sink).saturating_sub(*busy);
+        if room == 0 || host.held.until(name).is_some_and(|until| until > host.clock.now()) {
+            continue;
+        }
+        let leases = host.spool.lease_effects(name, room, host.clock.now()).await?;
+        *busy += leases.len();
+        leased += leases.len() as u64;
+        for lease in leases {
+            running.spawn(one(Arc::clone(host), Arc::clone(&live), Arc::clone(sink), lease));
+        }
+    }
+    Ok(leased)
 }
 
 /// How many effects of one sink are carried out at once.
@@ -80,7 +120,7 @@ async fn one(
 async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {
     let body = match host.spool.open(lease.message).await {
         Ok(body) => body,
-        Err(error) => return Settlement::Park { reason: error.to_string() },
+        Err(error) => return unreadable(host, &error),
     };
     let job = Job {
         effect: &lease.effect,
@@ -90,8 +130,20 @@ async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> 
         attempt: lease.attempt,
     };
     match sink.deliver(&job).await {
-        Ok(receipt) => Settlement::Done(receipt),
+        Ok(receipt) => {
+            host.held.clear(&lease.effect.sink);
+            Settlement::Done(receipt)
+        }
         Err(error) => failed(host, live, lease, &error),
+    }
+}
+
+/// A body that cannot be read now may be readable later; one that is damaged or gone will not.
+fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
+    let reason = error.to_string();
+    match error.disposition() {
+        Disposition::Retry { .. } => Settlement::Hold { at: host.clock.now().after(Duration::from_secs(60)), reason },
+        Disposition::Park | Disposition::Stop => Settlement::Park { reason },
     }
 }
 
@@ -103,10 +155,15 @@ fn failed(host: &Host, live: &Live, lease: &EffectLease, error: &DeliveryError) 
         "an effect failed"
     );
     match error {
-        DeliveryError::Configuration { .. } => Settlement::Retry { at: again(HOLD), reason },
-        DeliveryError::InDoubt { .. } if lease.attempt >= 2 => {
-            Settlement::Park { reason: format!("{reason} (in doubt twice: look at the receiving side before trying again)") }
+        // The sink is at fault, not the effect: nothing more is tried there for a while, and no attempt is used up.
+        DeliveryError::Configuration { .. } => {
+            let at = again(HOLD);
+            host.held.hold(&lease.effect.sink, at);
+            Settlement::Hold { at, reason }
         }
+        DeliveryError::InDoubt { .. } if lease.attempt >= 2 => Settlement::Park {
+            reason: format!("{reason} (in doubt after attempt {}: look at the receiving side before trying again)", lease.attempt),
+        },
         DeliveryError::InDoubt { .. } => Settlement::Retry { at: again(Duration::from_secs(60)), reason },
         DeliveryError::Temporary { .. } | DeliveryError::Permanent { .. } => match error.disposition() {
             Disposition::Retry { after } => match retry::wait_after(lease.attempt, window(live, lease)) {

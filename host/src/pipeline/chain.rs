@@ -40,17 +40,17 @@ enum Next {
 }
 
 impl Chain {
-    /// Runs every step over the message.
+    /// Runs every step over the message; `last` says that no other attempt will follow.
     ///
     /// Quarantine ends the chain, as in milter; discard does not, so that a later archive still gets its copy.
     ///
     /// # Errors
     /// When a step fails and its `on_error` does not say `skip`.
-    pub fn run(&self, message: &Arc<Message>, kv: &Arc<dyn KvRead>) -> Result<Plan, RunFailure> {
+    pub fn run(&self, message: &Arc<Message>, kv: &Arc<dyn KvRead>, last: bool) -> Result<Plan, RunFailure> {
         let mut run =
             Run { effects: Vec::new(), labels: Vec::new(), verdict: Verdict::Keep, kv: Vec::new(), trace: Vec::new() };
         for step in &self.steps {
-            if run.step(step, message, kv)? == Next::Stop {
+            if run.step(step, message, kv, last)? == Next::Stop {
                 break;
             }
         }
@@ -59,14 +59,14 @@ impl Chain {
 }
 
 impl Run {
-    fn step(&mut self, step: &Step, message: &Arc<Message>, kv: &Arc<dyn KvRead>) -> Result<Next, RunFailure> {
+    fn step(&mut self, step: &Step, message: &Arc<Message>, kv: &Arc<dyn KvRead>, last: bool) -> Result<Next, RunFailure> {
         if let Some(why) = when::skipped(&step.when, &message.provenance().account, &self.labels) {
             self.trace.push(trace(step, format!("skipped: {why}"), Vec::new(), Vec::new(), &Usage::default()));
             return Ok(Next::Go);
         }
         match step.plugin.handle(message, &self.labels, kv) {
             Ok(outcome) => Ok(self.take(step, outcome)),
-            Err(error) => self.failed(step, &error),
+            Err(error) => self.failed(step, &error, last),
         }
     }
 
@@ -92,12 +92,12 @@ impl Run {
         if outcome.stop { Next::Stop } else { Next::Go }
     }
 
-    fn failed(&mut self, step: &Step, error: &InvokeError) -> Result<Next, RunFailure> {
+    fn failed(&mut self, step: &Step, error: &InvokeError, last: bool) -> Result<Next, RunFailure> {
         let reason = error.to_string();
         let said = format!("failed: {reason}");
         self.trace.push(trace(step, said, Vec::new(), error.log.to_vec(), &error.usage));
         let disposition = error.disposition();
-        let gave_up = !matches!(disposition, Disposition::Retry { .. });
+        let gave_up = last || !matches!(disposition, Disposition::Retry { .. });
         if gave_up && step.on_error.then == Then::Skip {
             return Ok(Next::Go);
         }

@@ -9,10 +9,9 @@ mod when;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Disposition, Octets};
+use postroom_mail::{Disposition, Octets, Plan, Verdict};
 use postroom_sandbox::{KvRead, Message};
-use postroom_spool::{MessageLease, Spool};
-use tokio::sync::Semaphore;
+use postroom_spool::{Leases, MessageLease, Spool};
 use tokio::task::JoinSet;
 
 pub use chain::RunFailure;
@@ -22,43 +21,78 @@ use crate::live::Live;
 use crate::progress::Progress;
 use crate::supervise::Host;
 
-/// Messages taken at once: enough for commits to group, few enough to bound memory.
-const IN_FLIGHT: usize = 32;
+/// The spool is asked at least so often while runs are under way, should something have become due meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a message waits that was not looked at, because its account or the sandbox was not ready.
+const NOT_READY: Duration = Duration::from_secs(60);
 
-/// Runs everything that is due now, and returns how many runs there were.
+/// Runs everything that is due, and what comes due meanwhile, and returns how many runs there were.
+///
+/// No more is leased than runs at once: an abort of the process counts an attempt only for what was really tried.
 ///
 /// # Errors
-/// When the spool cannot be read or written; what was leased is leased again after a restart.
+/// When the spool cannot be read or written. Runs under way are finished first, and what was leased is given back.
 pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
-    let threads = Arc::new(Semaphore::new(host.live.load().config.limits.workers));
-    let mut running = JoinSet::new();
+    let mut running: JoinSet<Result<(), postroom_spool::Error>> = JoinSet::new();
+    let mut broken = None;
     let mut runs = 0;
     loop {
-        let room = IN_FLIGHT - running.len();
-        let leases = host.spool.lease_messages(room, host.clock.now()).await?;
-        runs += leases.len() as u64;
-        let idle = leases.is_empty();
-        for lease in leases {
-            running.spawn(one(Arc::clone(host), host.live.load_full(), Arc::clone(&threads), lease));
+        if broken.is_none() {
+            match lease(host, &mut running).await {
+                Ok(leased) => runs += leased,
+                Err(error) => broken = Some(error),
+            }
         }
-        match running.join_next().await {
-            Some(Ok(settled)) => settled?,
-            Some(Err(error)) => tracing::error!(%error, "a pipeline task failed"),
-            None if idle => return Ok(runs),
-            None => {}
+        if running.is_empty() {
+            return match broken {
+                None => Ok(runs),
+                Some(error) => {
+                    host.spool.release(Leases::Messages, host.clock.now()).await?;
+                    Err(error)
+                }
+            };
+        }
+        tokio::select! {
+            Some(ended) = running.join_next() => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => broken = broken.or(Some(error)),
+                Err(panic) => broken = broken.or(Some(failed_task(&panic))),
+            },
+            () = host.bells.inbox.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
 
+async fn lease(host: &Arc<Host>, running: &mut JoinSet<Result<(), postroom_spool::Error>>) -> Result<u64, postroom_spool::Error> {
+    let live = host.live.load_full();
+    let room = live.config.limits.workers.saturating_sub(running.len());
+    if room == 0 {
+        return Ok(0);
+    }
+    let leases = host.spool.lease_messages(room, host.clock.now()).await?;
+    let count = leases.len() as u64;
+    for lease in leases {
+        running.spawn(one(Arc::clone(host), Arc::clone(&live), lease));
+    }
+    Ok(count)
+}
+
+/// A task of ours that panicked: its lease is gone with it.
+pub(crate) fn failed_task(panic: &tokio::task::JoinError) -> postroom_spool::Error {
+    postroom_spool::Error::Conflict(format!("a task of the host failed: {panic}"))
+}
+
 /// One message through its chain, to a committed plan or a recorded failure.
-async fn one(
-    host: Arc<Host>,
-    live: Arc<Live>,
-    threads: Arc<Semaphore>,
-    lease: MessageLease,
-) -> Result<(), postroom_spool::Error> {
+async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<(), postroom_spool::Error> {
     let id = lease.message;
     let most = live.config.limits.attempts;
+    let now = host.clock.now();
+    let Some(chain) = live.plugins.chain(&lease.provenance.account).cloned() else {
+        let account = &lease.provenance.account;
+        let reason = format!("account {account} has no pipeline any more: add it back to the configuration");
+        return host.spool.put_back(lease, now.after(NOT_READY), reason, now).await;
+    };
     if lease.attempt > most {
         return set_aside(&host, lease, format!("tried {most} times without an end")).await;
     }
@@ -66,63 +100,68 @@ async fn one(
         Ok(body) => body,
         Err(error) => return settle_unreadable(&host, lease, &error).await,
     };
-    let Some(chain) = live.plugins.chain(&lease.provenance.account).cloned() else {
-        let reason = format!("account {} has no pipeline any more: add it back to the configuration", lease.provenance.account);
-        let at = host.clock.now().after(Duration::from_secs(300));
-        return host.spool.defer(lease, at, reason, host.clock.now()).await;
-    };
-    let message = Message::new(lease.provenance.clone(), Arc::new(body) as Arc<dyn Octets>, Some(Arc::clone(live.plugins.mime())));
+    let octets: Arc<dyn Octets> = Arc::new(body);
+    let message = Arc::new(Message::new(lease.provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
     let kv: Arc<dyn KvRead> = Arc::new(SpoolKv(Arc::clone(&host.spool)));
-    let Ok(_thread) = threads.acquire().await else {
-        return Ok(());
-    };
-    let ran = tokio::task::spawn_blocking(move || chain.run(&Arc::new(message), &kv)).await;
-    match ran {
-        Ok(Ok(plan)) => {
-            let effects = plan.effects.len() as u64;
-            let set_aside = match &plan.verdict {
-                postroom_mail::Verdict::Quarantine { reason, .. } => Some(reason.clone()),
-                _ => None,
-            };
-            host.spool.plan(lease, plan, host.clock.now()).await?;
-            host.bells.outbox.notify_one();
-            if let Some(reason) = set_aside {
-                host.observer.tell(Progress::Quarantined { message: id, reason });
-            }
-            host.observer.tell(Progress::Planned { message: id, effects });
-            Ok(())
-        }
-        Ok(Err(failure)) => settle_failed(&host, lease, most, &failure).await,
+    let last = lease.attempt >= most;
+    match tokio::task::spawn_blocking(move || chain.run(&message, &kv, last)).await {
+        Ok(Ok(plan)) => commit(&host, lease, plan).await,
+        Ok(Err(failure)) => settle_failed(&host, lease, last, &failure).await,
         Err(panic) => set_aside(&host, lease, format!("the host failed while running its plugins: {panic}")).await,
     }
+}
+
+/// Commit point 2.
+async fn commit(host: &Host, lease: MessageLease, plan: Plan) -> Result<(), postroom_spool::Error> {
+    let message = lease.message;
+    let effects = plan.effects.len() as u64;
+    let set_aside = match &plan.verdict {
+        Verdict::Quarantine { reason, .. } => Some(reason.clone()),
+        Verdict::Keep | Verdict::Discard { .. } => None,
+    };
+    host.spool.plan(lease, plan, host.clock.now()).await?;
+    host.bells.outbox.notify_one();
+    if let Some(reason) = set_aside {
+        host.observer.tell(Progress::Quarantined { message, reason });
+    }
+    host.observer.tell(Progress::Planned { message, effects });
+    Ok(())
 }
 
 async fn settle_failed(
     host: &Host,
     lease: MessageLease,
-    most: u32,
+    last: bool,
     failure: &RunFailure,
 ) -> Result<(), postroom_spool::Error> {
     tracing::warn!(message = %lease.message.0.short(12), step = %failure.step, reason = %failure.reason, "a step failed");
     let reason = failure.to_string();
+    let now = host.clock.now();
     match failure.disposition {
-        Disposition::Retry { after } if lease.attempt < most => {
-            let wait = after.unwrap_or_else(|| Duration::from_secs(60) * 4_u32.saturating_pow(lease.attempt - 1));
-            let at = host.clock.now().after(host.chance.around(wait));
-            host.spool.defer(lease, at, reason, host.clock.now()).await
+        Disposition::Retry { after } if !last => {
+            let wait = after.unwrap_or_else(|| Duration::from_secs(60) * 4_u32.saturating_pow(lease.attempt.saturating_sub(1)));
+            host.spool.defer(lease, now.after(host.chance.around(wait)), reason, now).await
         }
-        Disposition::Retry { .. } => set_aside(host, lease, format!("{reason} ({most} attempts)")).await,
+        Disposition::Retry { .. } => {
+            let attempts = lease.attempt;
+            set_aside(host, lease, format!("{reason} ({attempts} attempts)")).await
+        }
         Disposition::Park | Disposition::Stop => set_aside(host, lease, reason).await,
     }
 }
 
+/// A body that cannot be read now may be readable later; one that is damaged or gone will not.
 async fn settle_unreadable(
     host: &Host,
     lease: MessageLease,
     error: &postroom_spool::Error,
 ) -> Result<(), postroom_spool::Error> {
     tracing::error!(message = %lease.message.0.short(12), %error, "a body cannot be read");
-    set_aside(host, lease, error.to_string()).await
+    let now = host.clock.now();
+    match error.disposition() {
+        Disposition::Retry { .. } => host.spool.put_back(lease, now.after(NOT_READY), error.to_string(), now).await,
+        Disposition::Park | Disposition::Stop => set_aside(host, lease, error.to_string()).await,
+    }
 }
 
 async fn set_aside(host: &Host, lease: MessageLease, reason: String) -> Result<(), postroom_spool::Error> {

@@ -123,7 +123,7 @@ fn tls_words(error: &io::Error) -> String {
         Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "the server's certificate is for another name".to_owned()
         }
-        Some(CertificateError::UnknownIssuer) => "the server's certificate is from an authority that is not trusted".to_owned(),
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => "the server's certificate is from an authority that is not trusted".to_owned(),
         Some(other) => format!("the server's certificate is not acceptable ({other})"),
         None => error.to_string(),
     }
@@ -137,7 +137,7 @@ fn tls_hint(error: &io::Error, account: &AccountConfig) -> String {
         Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             format!("check `host = \"{}\"`: it must be the name in the certificate", account.host)
         }
-        Some(CertificateError::UnknownIssuer) => {
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "for a server with its own authority, name that authority's certificate with `ca_file`".to_owned()
         }
         Some(_) => "tell the server's operator".to_owned(),

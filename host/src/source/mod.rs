@@ -3,6 +3,7 @@
 mod error;
 mod retrieve;
 mod session;
+mod stumbled;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,10 @@ use tokio::time::Instant;
 
 pub use error::Error;
 pub use retrieve::{Report, poll, probe};
+pub use stumbled::Stumbled;
 
 use crate::config::AccountConfig;
+use crate::live::Live;
 use crate::supervise::Host;
 
 /// Sessions open at once.
@@ -61,9 +64,13 @@ pub async fn schedule(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             Some(ended) = polls.join_next() => match ended {
                 Ok((id, report)) => schedule.ended(&host, id, &report),
-                Err(error) => tracing::error!(%error, "a poll task failed"),
+                Err(error) => {
+                    tracing::error!(%error, "a poll task failed");
+                    schedule.forget_running();
+                }
             },
-            () = tokio::time::sleep_until(wake) => {}
+            // With all sessions taken, nothing can be done about what is due.
+            () = tokio::time::sleep_until(wake), if polls.len() < SESSIONS => {}
             () = host.bells.reloaded.notified() => {}
             _ = stop.changed() => {}
         }
@@ -90,12 +97,21 @@ struct Schedule {
     due: BTreeMap<AccountId, Instant>,
     polling: BTreeSet<AccountId>,
     failures: BTreeMap<AccountId, u32>,
+    /// The configuration the times were made for.
+    seen: Option<Arc<Live>>,
 }
 
 impl Schedule {
     /// Takes up new accounts, drops those that are gone.
     fn follow(&mut self, host: &Host) {
-        let live = host.live.load();
+        let live = host.live.load_full();
+        if self.seen.as_ref().is_some_and(|seen| !Arc::ptr_eq(seen, &live)) {
+            // Perhaps what made an account fail was just mended.
+            for id in std::mem::take(&mut self.failures).into_keys() {
+                self.due.entry(id).and_modify(|at| *at = Instant::now());
+            }
+        }
+        self.seen = Some(Arc::clone(&live));
         let accounts = &live.config.accounts;
         let wanted = |id: &AccountId| accounts.get(id).is_some_and(|account| account.enabled);
         self.due.retain(|id, _| wanted(id));
@@ -117,6 +133,14 @@ impl Schedule {
             self.polling.insert(id.clone());
         }
         due
+    }
+
+    /// After a task was lost: nobody knows whose it was, so every account that seems to be polled is due again. The
+    /// server's own lock keeps a second session out.
+    fn forget_running(&mut self) {
+        for id in std::mem::take(&mut self.polling) {
+            self.due.insert(id, Instant::now() + LONGEST / 12);
+        }
     }
 
     fn next(&self) -> Option<Instant> {

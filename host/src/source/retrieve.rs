@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use postroom_mail::{AccountId, Provenance, Uid};
 use postroom_pop3::session::Retrieved;
 use postroom_pop3::listing::NoId;
@@ -25,8 +25,8 @@ use crate::supervise::Host;
 const UNCOMMITTED: usize = 16;
 /// After so long a session ends in good order; the next poll goes on. Servers and NATs tire of endless sessions.
 const SESSION: Duration = Duration::from_secs(20 * 60);
-/// A message may take its idle limit and a second for each KiB.
-const SLOWEST: u64 = 1024;
+/// A message that broke so many sessions is left alone, so that the ones after it get through.
+const STUMBLES: u32 = 3;
 
 /// What one poll did.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -111,7 +111,7 @@ async fn visit(
     report.new = reconciled.new.len() as u64;
     host.observer.tell(Progress::Listed { account: id.clone(), new: report.new, total: report.listed });
     let new: Vec<&Entry> = reconciled.new.iter().filter_map(|&index| listing.entries.get(index)).collect();
-    let session = retrieve(host, live, id, account, &mut wire, session, &new, report).await?;
+    let session = retrieve(host, live, id, &mut wire, session, new, report).await?;
     let (session, removed) = delete(host, id, account, &mut wire, session, &listing, &listed).await?;
     wire.ask("QUIT", session.quit()?).await??;
     report.removed = removed.len() as u64;
@@ -135,55 +135,53 @@ async fn list(wire: &mut Wire, session: Session<Transaction>) -> Result<(Session
     Ok((session, listing::join(&sizes, &ids?).against(stat)))
 }
 
-/// Retrieves `new` in the server's order; returns once all of it is durable.
-#[allow(clippy::too_many_arguments, reason = "one session's whole context, used once")]
+/// Retrieves `new` in the server's order, those that broke an earlier session last; returns once all of it is durable.
 async fn retrieve(
     host: &Host,
     live: &Live,
     id: &AccountId,
-    account: &AccountConfig,
     wire: &mut Wire,
     mut session: Session<Transaction>,
-    new: &[&Entry],
+    new: Vec<&Entry>,
     report: &mut Report,
 ) -> Result<Session<Transaction>, Error> {
     let limit = live.config.limits.message;
     let started = Instant::now();
     let mut commits = FuturesUnordered::new();
-    for entry in new {
+    for entry in host.stumbled.last(id, new) {
         if started.elapsed() > SESSION || host.stopping() {
             report.more = true;
             break;
         }
-        let size = entry.size.unwrap_or(0);
-        if size > limit {
-            report.refused.push(too_large(entry, size, limit));
-            host.observer.tell(Progress::Refused { account: id.clone(), reason: too_large(entry, size, limit) });
+        if let Some(reason) = unwanted(host, id, entry, limit) {
+            host.observer.tell(Progress::Refused { account: id.clone(), reason: reason.clone() });
+            report.refused.push(reason);
             continue;
         }
-        let mut incoming = host.spool.incoming(limit)?;
-        let total = account.timeout + Duration::from_secs(limit.min(size.saturating_mul(2)) / SLOWEST);
-        let exchange = session.retr(entry.number, limit);
-        let body = |octets: &[u8]| incoming.write(octets).map_err(Error::from);
-        let (back, answer) = wire.drive("RETR", exchange, total, body).await?;
-        session = back;
-        match answer {
-            Ok(retrieved) => {
-                // A server that ends lines with a bare LF cannot mark a message's end for certain: see that both sides
-                // still agree on where they are before the message counts.
-                if retrieved.tally().eol == Eol::Lf {
-                    let (back, answer) = wire.ask("NOOP", session.noop()).await?;
-                    session = back;
-                    answer?;
-                }
-                commits.push(admit(host, id, entry, incoming.seal()?, retrieved));
+        match one(host, wire, session, entry, limit).await {
+            Ok((back, One::Whole(body, retrieved))) => {
+                session = back;
+                commits.push(admit(host, id, entry, body, retrieved));
             }
-            Err(rejection) => {
+            Ok((back, One::Refused(rejection))) => {
+                session = back;
                 let reason = format!("message {} (unique-id {}): {rejection}", entry.number, uid(entry));
                 tracing::warn!(account = %id, %reason, "the server would not give a message out");
                 host.observer.tell(Progress::Refused { account: id.clone(), reason: reason.clone() });
                 report.refused.push(reason);
             }
+            Err(error) => {
+                // The session is over, but what came whole before is kept.
+                host.stumbled.note(id, entry);
+                while let Some(committed) = commits.next().await {
+                    count(host, id, report, committed?.1);
+                }
+                return Err(error);
+            }
+        }
+        // Polling is what starts a commit; many are under way while the next message arrives.
+        while let Some(Some(committed)) = commits.next().now_or_never() {
+            committed_one(host, id, &mut session, report, committed?);
         }
         while commits.len() >= UNCOMMITTED {
             if let Some(committed) = commits.next().await {
@@ -197,6 +195,63 @@ async fn retrieve(
     Ok(session)
 }
 
+/// What became of one `RETR`.
+enum One {
+    Whole(postroom_spool::Sealed, Retrieved),
+    Refused(postroom_pop3::Rejection),
+}
+
+async fn one(
+    host: &Host,
+    wire: &mut Wire,
+    session: Session<Transaction>,
+    entry: &Entry,
+    limit: u64,
+) -> Result<(Session<Transaction>, One), Error> {
+    let mut incoming = host.spool.incoming(limit)?;
+    let body = |octets: &[u8]| incoming.write(octets).map_err(Error::from);
+    let (session, answer) = wire.drive("RETR", session.retr(entry.number, limit), body).await?;
+    let retrieved = match answer {
+        Ok(retrieved) => retrieved,
+        Err(rejection) => return Ok((session, One::Refused(rejection))),
+    };
+    if retrieved.tally().eol != Eol::Lf {
+        return Ok((session, One::Whole(incoming.seal()?, retrieved)));
+    }
+    // A server that ends lines with a bare LF cannot mark a message's end for certain: see that both sides still agree on
+    // where they are before the message counts.
+    let (session, answer) = wire.ask("NOOP", session.noop()).await?;
+    answer?;
+    Ok((session, One::Whole(incoming.seal()?, retrieved)))
+}
+
+/// Why a message is not asked for at all.
+fn unwanted(host: &Host, id: &AccountId, entry: &Entry, limit: u64) -> Option<String> {
+    let size = entry.size.unwrap_or(0);
+    if size > limit {
+        return Some(format!(
+            "message {} (unique-id {}) has {size} octets, the limit is {limit}: it stays on the server; raise `limits.message` to take it",
+            entry.number,
+            uid(entry)
+        ));
+    }
+    let broke = host.stumbled.times(id, entry);
+    (broke >= STUMBLES).then(|| {
+        format!(
+            "message {} (unique-id {}) broke {broke} sessions in a row: it stays on the server and is asked for again after a restart",
+            entry.number,
+            uid(entry)
+        )
+    })
+}
+
+fn count(host: &Host, id: &AccountId, report: &mut Report, octets: u64) {
+    report.retrieved += 1;
+    report.octets += octets;
+    host.bells.inbox.notify_one();
+    host.observer.tell(Progress::Retrieved { account: id.clone(), octets });
+}
+
 fn committed_one(
     host: &Host,
     id: &AccountId,
@@ -205,10 +260,7 @@ fn committed_one(
     (retrieved, octets): (Retrieved, u64),
 ) {
     session.settle(retrieved);
-    report.retrieved += 1;
-    report.octets += octets;
-    host.bells.inbox.notify_one();
-    host.observer.tell(Progress::Retrieved { account: id.clone(), octets });
+    count(host, id, report, octets);
 }
 
 /// Commit point 1 for one message.
@@ -258,18 +310,10 @@ async fn delete(
     Ok((session, marked))
 }
 
-fn too_large(entry: &Entry, size: u64, limit: u64) -> String {
-    format!(
-        "message {} (unique-id {}) has {size} octets, the limit is {limit}: it stays on the server; raise `limits.message` to take it",
-        entry.number,
-        uid(entry)
-    )
-}
-
 fn as_listed(entry: &Entry) -> Listed {
     Listed { uid: uid(entry), ordinal: entry.ordinal, size: entry.size.unwrap_or(0) }
 }
 
-fn uid(entry: &Entry) -> Uid {
+pub(super) fn uid(entry: &Entry) -> Uid {
     Uid(entry.uid.as_bytes().to_vec())
 }

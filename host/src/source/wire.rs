@@ -14,6 +14,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Octets taken from the socket at once.
 const READ: usize = 64 * 1024;
+/// A reply may take so many times the idle limit, and a second for each so many octets received: one that trickles in is
+/// as bad as none, whatever size the server claimed.
+const PATIENCE: u32 = 10;
+const SLOWEST: u64 = 1024;
 
 /// One connection. Dropping it closes it, without `QUIT`.
 pub(super) struct Wire {
@@ -35,19 +39,18 @@ impl Wire {
 
     /// Carries out one command whose reply holds no message.
     pub(super) async fn ask<R: Reply>(&mut self, doing: &'static str, exchange: Exchange<R>) -> Result<R::Output, Error> {
-        // A reply that trickles in is as bad as none.
-        self.drive(doing, exchange, self.idle.saturating_mul(10), |_| Ok(())).await
+        self.drive(doing, exchange, |_| Ok(())).await
     }
 
-    /// Carries out one command, handing each run of message octets to `body`, within `total` altogether.
+    /// Carries out one command, handing each run of message octets to `body`.
     pub(super) async fn drive<R: Reply>(
         &mut self,
         doing: &'static str,
         mut exchange: Exchange<R>,
-        total: Duration,
         mut body: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<R::Output, Error> {
         let started = Instant::now();
+        let mut received = 0_u64;
         let mut input: &[u8] = &[];
         loop {
             exchange = match exchange.step(&mut input)? {
@@ -62,7 +65,8 @@ impl Wire {
                     next
                 }
                 Step::Receive(next) => {
-                    let left = total.saturating_sub(started.elapsed()).min(self.idle);
+                    let allowed = self.idle.saturating_mul(PATIENCE) + Duration::from_secs(received / SLOWEST);
+                    let left = allowed.saturating_sub(started.elapsed()).min(self.idle);
                     let read = timeout(left, self.stream.read(&mut self.buffer)).await;
                     let count = read
                         .map_err(|_| Error::Silent { doing, after: started.elapsed() })?
@@ -70,6 +74,7 @@ impl Wire {
                     if count == 0 {
                         return Err(next.closed().into());
                     }
+                    received += count as u64;
                     input = &self.buffer[..count];
                     next
                 }

@@ -33,8 +33,8 @@ pub struct Settings {
     pub min_size: Option<Size>,
     /// Largest content.
     pub max_size: Option<Size>,
-    /// Also what is shown inside the text: images, texts, and whatever has no name. Files with a name are wanted even
-    /// when the sender declared them inline, as some programs do with every file.
+    /// Also the pictures that the text shows by their content id. Other files are wanted anyway, even when the sender
+    /// declared them inline or gave them a content id, as some programs do with every file.
     #[serde(default)]
     pub inline: bool,
 }

@@ -86,6 +86,26 @@ fn a_named_file_declared_inline_is_still_an_attachment() {
 }
 
 #[test]
+fn a_content_id_or_an_inline_disposition_makes_no_decoration_of_a_file() {
+    let mail = Mail::new()
+        .text("see below")
+        .attach("gmail.png", "image/png", b"PNG")
+        .content_id("ii_1")
+        .inline_file("apple.jpeg", "image/jpeg", b"JPEG")
+        .inline_file("apple.txt", "text/plain", b"text")
+        .inline("logo.png", "image/png", "logo", b"LOGO");
+    let run = Bench::new().sink("files").run::<Attachments>(json!({ "sink": "files" }), &mail);
+    assert_eq!(
+        run.lines(),
+        [
+            "store files:home/2026-11/gmail.png 3 octets",
+            "store files:home/2026-11/apple.jpeg 4 octets",
+            "store files:home/2026-11/apple.txt 4 octets",
+        ]
+    );
+}
+
+#[test]
 fn equal_names_are_numbered_and_never_overwrite() {
     let mail = Mail::new()
         .attach("a.pdf", "application/pdf", b"one")

@@ -6,6 +6,8 @@
 //!
 //! Both mark what they send with `X-Postroom-Forwarded` and refuse what already bears the mark of the same account and
 //! destination, so two hosts that forward to each other stop after one round. A refused message is labelled `loop`.
+//! A bounce (RFC 5321 section 4.5.5) is not forwarded either but labelled `bounce`: if its forwarding failed, the bounce
+//! of the bounce would come here again.
 //!
 //! It must not choose recipients from the message: they are the operator's alone.
 
@@ -84,6 +86,11 @@ impl Plugin for Forward {
     }
 
     fn handle(message: &Message, settings: &Settings) -> Result<(), Failure> {
+        if route::is_bounce(message) {
+            log::warn("not forwarded: a bounce", &[("reason", &"its Return-Path is <>"), ("sink", &settings.sink)]);
+            effects::label("bounce")?;
+            return Ok(());
+        }
         let route = route::of(message, settings)?;
         if let Some(found) = route::looped(message, &route) {
             let reason = match found {

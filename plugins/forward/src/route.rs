@@ -8,6 +8,8 @@ use crate::Settings;
 pub(crate) const FIELD: &str = "X-Postroom-Forwarded";
 /// Most forwards of one message by hosts of this kind.
 const FORWARDS: usize = 10;
+/// Longest mark that a wrapping message carries on, octets; one of ours has 88.
+const MARK_OCTETS: usize = 199;
 /// Most Received fields; RFC 5321 section 6.3 suggests 100 for relays, and this host is at the end of the way.
 const HOPS: usize = 50;
 
@@ -35,6 +37,20 @@ pub(crate) fn of(message: &Message, settings: &Settings) -> Result<String, Fault
 /// The value of the trace field.
 pub(crate) fn mark(message: &Message, route: &str) -> String {
     format!("{}; route={route}", message.id())
+}
+
+/// Marks of earlier forwards, for the wrapping message to carry on: without them its receiver could not tell a loop.
+pub(crate) fn earlier(message: &Message) -> Vec<String> {
+    let fits = |mark: &String| {
+        (1..=MARK_OCTETS).contains(&mark.len()) && mark.bytes().all(|octet| (b' '..=b'~').contains(&octet))
+    };
+    message.header_all(FIELD).into_iter().map(|mark| mark.trim().to_owned()).filter(fits).take(FORWARDS).collect()
+}
+
+/// Whether it has the null reverse-path (RFC 5321 section 4.4): the last delivery wrote the topmost one.
+pub(crate) fn is_bounce(message: &Message) -> bool {
+    let path = message.header_raw("Return-Path").into_iter().next();
+    path.is_some_and(|path| path.iter().filter(|octet| !octet.is_ascii_whitespace()).eq(b"<>"))
 }
 
 /// Whether the message has gone this way before, or too many ways.

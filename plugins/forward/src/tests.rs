@@ -60,6 +60,47 @@ fn too_many_hops_are_a_loop() {
     refused_as_loop(&bench().run::<Forward>(redirecting(), &with("x-postroom-forwarded", 10)));
 }
 
+#[test]
+fn a_bounce_is_labelled_not_forwarded() {
+    for path in ["<>", " < > "] {
+        let run = bench().run::<Forward>(redirecting(), &Mail::new().header("Return-Path", path).subject("x"));
+        assert_eq!(run.result, Ok(()));
+        assert_eq!(run.effects, [Effect::Label("bounce".to_owned())]);
+        assert!(run.logs.iter().any(|line| line.level == Level::Warn && line.text.contains("bounce")));
+    }
+    let other = Mail::new().header("Return-Path", "<eve@shop.example>").header("Return-Path", "<>");
+    assert_eq!(bench().run::<Forward>(redirecting(), &other).lines(), ["forward relay to archive@example.com"]);
+}
+
+#[test]
+fn a_wrapped_message_that_is_wrapped_on_and_comes_back_is_a_loop() {
+    let wrapping = |to: &str| json!({ "sink": "relay", "to": [to], "mode": "wrap", "from": "postroom@my.example" });
+    let marked = |run: &Run| {
+        let [Effect::Send { message, .. }] = &run.effects[..] else { panic!("{run:?}") };
+        let text = String::from_utf8(message.clone()).unwrap();
+        let fields = text.split_once("\r\n\r\n").unwrap().0;
+        let marks = fields.lines().filter_map(|line| line.strip_prefix("X-Postroom-Forwarded: "));
+        marks.fold(Mail::new(), |mail, mark| mail.header("X-Postroom-Forwarded", mark))
+    };
+    let first = bench().run::<Forward>(wrapping("b@x.example"), &Mail::new().subject("x"));
+    let second = bench().run::<Forward>(wrapping("a@y.example"), &marked(&first).account("other"));
+    refused_as_loop(&bench().run::<Forward>(wrapping("b@x.example"), &marked(&second)));
+}
+
+#[test]
+fn a_wrapping_message_carries_on_only_so_many_sane_marks() {
+    let mail = Mail::new()
+        .header("X-Postroom-Forwarded", "x\r\nBcc: victim@x.example")
+        .header("X-Postroom-Forwarded", &"y".repeat(200))
+        .header("X-Postroom-Forwarded", "\u{fc}")
+        .header("X-Postroom-Forwarded", "kept; route=1");
+    let message = wrapped(&mail, None);
+    let fields = message.split_once("\r\n\r\n").unwrap().0;
+    let marks: Vec<_> = fields.lines().filter(|line| line.starts_with("X-Postroom-Forwarded: ")).collect();
+    assert_eq!((marks.len(), marks[1]), (2, "X-Postroom-Forwarded: kept; route=1"));
+    assert!(!fields.contains("victim"));
+}
+
 fn wrapped(mail: &Mail, subject: Option<&str>) -> String {
     let mut settings = json!({ "sink": "relay", "to": ["a@example.com", "b@example.com"], "mode": "wrap", "from": "postroom@my.example" });
     if let Some(subject) = subject {

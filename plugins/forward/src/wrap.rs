@@ -32,8 +32,9 @@ fn fields(message: &Message, settings: &Settings, route: &str, boundary: &str) -
     let from = settings.from.as_deref().unwrap_or_default();
     let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     let subject = settings.subject.as_deref().unwrap_or(SUBJECT).replace("{subject}", &message.subject());
-    let mut fields = vec![
-        format!("{}: {}", route::FIELD, route::mark(message, route)),
+    let marks = [route::mark(message, route)].into_iter().chain(route::earlier(message));
+    let mut fields: Vec<String> = marks.map(|mark| format!("{}: {mark}", route::FIELD)).collect();
+    let head_fields = [
         format!("From: {from}"),
         format!("To: {}", settings.to.join(",\r\n ")),
         format!("Subject: {}", unstructured(&subject)),
@@ -45,9 +46,10 @@ fn fields(message: &Message, settings: &Settings, route: &str, boundary: &str) -
         format!("Content-Type: multipart/mixed; boundary=\"{boundary}\""),
         "Content-Transfer-Encoding: 8bit".to_owned(),
     ];
+    fields.extend(head_fields);
     // An answer goes to the author, where the author can be answered.
     if let Some(author) = message.from().filter(|author| check_address(&author.email).is_ok()) {
-        fields.insert(3, format!("Reply-To: {}", author.email));
+        fields.push(format!("Reply-To: {}", author.email));
     }
     fields.push("\r\n".to_owned());
     fields.join("\r\n")

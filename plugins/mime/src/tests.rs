@@ -245,3 +245,48 @@ fn every_prefix_of_a_message_gives_a_sane_tree() {
         check_sane(&structure(&octets[..end], PLENTY), end);
     }
 }
+
+/// Real and malformed messages, where they are at hand. Each is tried whole and cut in its middle; no part the parser
+/// found may be unreachable from the root.
+#[test]
+fn the_corpus_gives_sane_trees() {
+    let Ok(paths) =
+        messages(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus")))
+    else {
+        return;
+    };
+    for path in paths {
+        let octets = std::fs::read(&path).unwrap();
+        for octets in [&octets[..], &octets[..octets.len() / 2]] {
+            let tree = structure(octets, PLENTY);
+            check_sane(&tree, octets.len());
+            assert!(!tree.nodes.is_empty() && !tree.truncated, "{}", path.display());
+            if let Some(message) = mail_parser::MessageParser::default().parse(octets) {
+                assert_eq!(tree.nodes.len(), count(&message), "{}", path.display());
+            }
+        }
+    }
+}
+
+fn count(message: &mail_parser::Message<'_>) -> usize {
+    let nested = message.parts.iter().map(|part| match &part.body {
+        mail_parser::PartType::Message(nested) if part.encoding == mail_parser::Encoding::None => {
+            count(nested)
+        }
+        _ => 0,
+    });
+    message.parts.len() + nested.sum::<usize>()
+}
+
+fn messages(dir: &std::path::Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(messages(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "eml") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

@@ -87,7 +87,7 @@ impl Part {
         self.0.content_id.clone()
     }
     pub(crate) fn is_inline(&self) -> bool {
-        self.0.inline
+        self.0.is_inline()
     }
     pub(crate) fn is_attachment(&self) -> bool {
         self.0.attachment

@@ -122,6 +122,7 @@ impl Mail {
         self.push(BenchPart {
             content_type: content_type.to_owned(),
             filename: Some(filename.to_owned()),
+            disposition: Some("attachment"),
             attachment: true,
             content: content.to_vec(),
             ..BenchPart::default()
@@ -134,6 +135,7 @@ impl Mail {
     pub fn attach_unnamed(mut self, content_type: &str, content: &[u8]) -> Self {
         self.push(BenchPart {
             content_type: content_type.to_owned(),
+            disposition: Some("attachment"),
             attachment: true,
             content: content.to_vec(),
             ..BenchPart::default()
@@ -141,18 +143,42 @@ impl Mail {
         self
     }
 
-    /// Something shown inside the text, such as an image.
+    /// Something shown inside the text, such as an image: declared inline, in a multipart/related with the text.
     #[must_use]
     pub fn inline(mut self, filename: &str, content_type: &str, content_id: &str, content: &[u8]) -> Self {
         self.push(BenchPart {
             content_type: content_type.to_owned(),
             filename: Some(filename.to_owned()),
             content_id: Some(content_id.to_owned()),
-            inline: true,
+            disposition: Some("inline"),
+            related: true,
             attachment: true,
             content: content.to_vec(),
             ..BenchPart::default()
         });
+        self
+    }
+
+    /// A file declared inline that nothing refers to, beside the text in a multipart/mixed, as Apple Mail writes it.
+    #[must_use]
+    pub fn inline_file(mut self, filename: &str, content_type: &str, content: &[u8]) -> Self {
+        self.push(BenchPart {
+            content_type: content_type.to_owned(),
+            filename: Some(filename.to_owned()),
+            disposition: Some("inline"),
+            attachment: true,
+            content: content.to_vec(),
+            ..BenchPart::default()
+        });
+        self
+    }
+
+    /// Gives the last part a content id, as Gmail does with every attachment.
+    #[must_use]
+    pub fn content_id(mut self, content_id: &str) -> Self {
+        if let Some(part) = self.parts.last_mut() {
+            part.content_id = Some(content_id.to_owned());
+        }
         self
     }
 
@@ -214,12 +240,25 @@ pub(crate) struct BenchPart {
     pub(crate) content_type: String,
     pub(crate) filename: Option<String>,
     pub(crate) content_id: Option<String>,
-    pub(crate) inline: bool,
+    pub(crate) disposition: Option<&'static str>,
+    /// Its parent is a multipart/related.
+    pub(crate) related: bool,
     pub(crate) attachment: bool,
     pub(crate) content: Vec<u8>,
 }
 
 impl BenchPart {
+    /// The rule of the host.
+    pub(crate) fn is_inline(&self) -> bool {
+        let is_picture = self.content_id.is_some() && self.content_type.starts_with("image/");
+        match (self.disposition, &self.filename) {
+            (Some("attachment"), _) => false,
+            (_, Some(_)) => is_picture && self.related,
+            (Some("inline"), None) => true,
+            (_, None) => is_picture,
+        }
+    }
+
     pub(crate) fn safe_filename(&self) -> String {
         let last = self.filename.as_deref().and_then(|name| name.rsplit(['/', '\\']).next()).unwrap_or("");
         let kept: String = last.chars().filter(|ch| !ch.is_control() && !"<>:\"|?*".contains(*ch)).collect();

@@ -4,7 +4,7 @@ use postroom_mail::{Plan, Timestamp, Verdict};
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, effect, lease_one, name, plan, receipt, state, write};
-use crate::{EffectLease, EffectState, Error, MessageLease, MessageState, Settlement, Spool};
+use crate::{EffectLease, EffectState, Error, Leases, MessageLease, MessageState, Settlement, Spool};
 
 pub(super) async fn suite(factory: Factory<'_>) {
     messages_are_leased_oldest_first_and_counted(factory()).await;
@@ -17,6 +17,10 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_parked_optional_effect_does_not(factory()).await;
     a_retried_effect_waits_for_its_time(factory()).await;
     what_waits_can_be_made_due_now(factory()).await;
+    a_message_put_back_loses_no_attempt(factory()).await;
+    a_held_effect_loses_no_attempt(factory()).await;
+    released_messages_are_due_again(factory()).await;
+    released_effects_are_due_again(factory()).await;
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
     state_of_steps_is_committed_with_the_plan(factory()).await;
@@ -74,6 +78,87 @@ async fn what_waits_can_be_made_due_now(spool: Fresh) {
     assert_eq!(spool.expedite(NOW).await.unwrap(), 1);
     assert_eq!(spool.expedite(NOW).await.unwrap(), 0, "nothing waits any more");
     assert_eq!(lease_one(&*spool, NOW).await.attempt, 2, "attempts stay counted");
+}
+
+async fn a_message_put_back_loses_no_attempt(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.defer(lease, NOW, "trap".into(), NOW).await.unwrap();
+    for _ in 0..3 {
+        let lease = lease_one(&*spool, NOW).await;
+        assert_eq!(lease.attempt, 2);
+        let late = copy(&lease);
+        spool.put_back(lease, Timestamp(5000), "no room".into(), NOW).await.unwrap();
+        let history = spool.history(message).await.unwrap().unwrap();
+        assert_eq!((history.state, history.attempts), (MessageState::Spooled, 1));
+        assert_eq!(history.reason.as_deref(), Some("no room"));
+        assert_eq!(history.events.last().unwrap().text, "to be tried again: no room");
+        assert_eq!(spool.next_due(&[]).await.unwrap(), Some(Timestamp(5000)));
+        let refused = spool.put_back(late, NOW, "twice".into(), NOW).await;
+        assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+        assert_eq!(spool.history(message).await.unwrap().unwrap().attempts, 1, "a refusal changes nothing");
+        spool.expedite(NOW).await.unwrap();
+    }
+}
+
+async fn a_held_effect_loses_no_attempt(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let lease = sink_lease(&*spool, "vault", NOW).await;
+    spool.settle(lease, Settlement::Retry { at: NOW, reason: "busy".into() }, NOW).await.unwrap();
+    for now in [3000, 4000, 5000] {
+        let lease = sink_lease(&*spool, "vault", Timestamp(now)).await;
+        assert_eq!(lease.attempt, 2);
+        let hold = Settlement::Hold { at: Timestamp(now + 1000), reason: "no route".into() };
+        spool.settle(lease, hold, Timestamp(now)).await.unwrap();
+        let record = spool.history(message).await.unwrap().unwrap().effects.remove(0);
+        assert_eq!((record.state, record.attempts), (EffectState::Pending, 1));
+        assert_eq!((record.due, record.reason.as_deref()), (Some(Timestamp(now + 1000)), Some("no route")));
+        assert!(spool.lease_effects(&name("vault"), 9, Timestamp(now + 999)).await.unwrap().is_empty());
+    }
+    assert_eq!(state(&*spool, message).await, MessageState::Planned);
+}
+
+async fn released_messages_are_due_again(spool: Fresh) {
+    assert_eq!(spool.release(Leases::Messages, NOW).await.unwrap(), 0, "nothing is leased");
+    for uid in ["a", "b", "c", "d"] {
+        admit(&*spool, uid, uid.as_bytes()).await;
+    }
+    let mut leases = spool.lease_messages(3, NOW).await.unwrap();
+    let lease = leases.remove(0);
+    spool.plan(lease, plan(vec![effect(&leases[0], "vault", "a", true)]), NOW).await.unwrap();
+    let held = sink_lease(&*spool, "vault", NOW).await;
+    assert_eq!(spool.release(Leases::Messages, Timestamp(6000)).await.unwrap(), 2);
+    for lease in leases {
+        let refused = spool.put_back(lease, NOW, "late".into(), NOW).await;
+        assert!(matches!(refused, Err(Error::Conflict(_))), "a released lease is void: {refused:?}");
+    }
+    assert_eq!(lease_one(&*spool, Timestamp(5999)).await.attempt, 1, "the one that was never leased");
+    let again = spool.lease_messages(9, Timestamp(6000)).await.unwrap();
+    assert_eq!(again.iter().map(|lease| lease.attempt).collect::<Vec<_>>(), [2, 2], "attempts stay counted");
+    spool.settle(held, Settlement::Done(receipt()), NOW).await.unwrap();
+}
+
+async fn released_effects_are_due_again(spool: Fresh) {
+    admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = ["a", "b", "c"].map(|key| effect(&lease, "vault", key, true));
+    spool.plan(lease, plan(effects.into()), NOW).await.unwrap();
+    admit(&*spool, "running", b"octets").await;
+    let running = lease_one(&*spool, NOW).await;
+    let mut held = spool.lease_effects(&name("vault"), 2, NOW).await.unwrap();
+    let parked = held.remove(0);
+    spool.settle(parked, Settlement::Park { reason: "no".into() }, NOW).await.unwrap();
+    assert_eq!(spool.release(Leases::Effects, Timestamp(6000)).await.unwrap(), 1);
+    let refused = spool.settle(held.remove(0), Settlement::Done(receipt()), NOW).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "a released lease is void: {refused:?}");
+    let first = spool.lease_effects(&name("vault"), 9, Timestamp(5999)).await.unwrap();
+    assert_eq!(first.iter().map(|lease| lease.attempt).collect::<Vec<_>>(), [1], "never leased before");
+    let again = spool.lease_effects(&name("vault"), 9, Timestamp(6000)).await.unwrap();
+    assert_eq!(again.iter().map(|lease| lease.attempt).collect::<Vec<_>>(), [2], "attempts stay counted");
+    spool.plan(running, plan(Vec::new()), NOW).await.unwrap();
 }
 
 async fn a_quarantined_message_stays_aside(spool: Fresh) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_mail::{Digest, Piece, Timestamp};
+use postroom_mail::{Digest, MessageId, Piece, Timestamp};
 
 use super::Factory;
 use super::sample::{
@@ -19,6 +19,8 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_batch_is_admitted_whole_or_not_at_all(factory()).await;
     reconcile_tells_new_from_known(factory()).await;
     only_a_finished_message_is_removable(factory()).await;
+    what_shows_after_its_removal_is_retrieved_again(factory()).await;
+    a_copy_that_is_gone_does_not_vouch_for_another(factory()).await;
     an_implicit_keep_is_never_removable(factory()).await;
     extracted_parts_alone_are_no_copy(factory()).await;
     a_discarded_message_is_removable(factory()).await;
@@ -119,8 +121,68 @@ async fn only_a_finished_message_is_removable(spool: Fresh) {
     spool.removed(proofs, Timestamp(3000)).await.unwrap();
     assert_eq!(spool.history(message).await.unwrap().unwrap().removed, Some(Timestamp(3000)));
     assert_eq!(spool.counts(None).await.unwrap().removed, 1);
-    assert_eq!(provable(&*spool, &listing, AT_ONCE, 4000).await, [1], "the server shows it again");
-    assert!(spool.reconcile(&name("shop"), &listing[1..]).await.unwrap().new.is_empty(), "but it is known");
+}
+
+/// Takes the proof for the one entry that has one, and confirms it.
+async fn remove_one(spool: &dyn Spool, listing: &[Listed], now: i64) -> MessageId {
+    let proofs = spool.removable(&name("shop"), listing, AT_ONCE, Timestamp(now)).await.unwrap();
+    assert_eq!(proofs.len(), 1, "exactly one entry may go");
+    let message = proofs[0].message();
+    spool.removed(proofs, Timestamp(now)).await.unwrap();
+    message
+}
+
+async fn what_shows_after_its_removal_is_retrieved_again(spool: Fresh) {
+    let (account, listing) = (name("shop"), [listed("u1", 6)]);
+    let first = admit(&*spool, "u1", b"first!").await;
+    let lease = lease_one(&*spool, Timestamp(2000)).await;
+    spool.plan(lease, sample::discard(), Timestamp(2000)).await.unwrap();
+    assert_eq!(spool.reconcile(&account, &listing).await.unwrap().known, 1, "until it is removed");
+    for now in [3000, 4000] {
+        assert_eq!(remove_one(&*spool, &listing, now).await, first);
+        let reconciled = spool.reconcile(&account, &listing).await.unwrap();
+        assert_eq!((reconciled.new, reconciled.known), (vec![0], 0));
+        assert!(provable(&*spool, &listing, AT_ONCE, now).await.is_empty(), "nobody knows what it is now");
+        let again = spool.admit(vec![arrival(&*spool, "u1", b"first!")]).await.unwrap();
+        assert_eq!((again[0].message, again[0].new), (first, false), "it is still the same");
+        assert_eq!(spool.history(first).await.unwrap().unwrap().removed, None);
+        assert_eq!(spool.counts(None).await.unwrap().removed, 0);
+        assert_eq!(spool.reconcile(&account, &listing).await.unwrap().known, 1);
+        assert!(spool.lease_messages(9, Timestamp(now)).await.unwrap().is_empty(), "it is not run again");
+    }
+    assert_eq!(remove_one(&*spool, &listing, 5000).await, first);
+    let second = admit(&*spool, "u1", b"second").await;
+    assert_eq!(
+        spool.history(first).await.unwrap().unwrap().removed,
+        Some(Timestamp(5000)),
+        "that one is gone"
+    );
+    assert_eq!(spool.reconcile(&account, &listing).await.unwrap().known, 1);
+    assert!(provable(&*spool, &listing, AT_ONCE, 6000).await.is_empty(), "the second still waits");
+    let lease = lease_one(&*spool, Timestamp(6000)).await;
+    assert_eq!(lease.message, second);
+    spool.plan(lease, sample::discard(), Timestamp(6000)).await.unwrap();
+    assert_eq!(remove_one(&*spool, &listing, 6000).await, second);
+}
+
+async fn a_copy_that_is_gone_does_not_vouch_for_another(spool: Fresh) {
+    for (ordinal, octets) in [(0, b"first!"), (1, b"second")] {
+        let arrival = arrival_in(&*spool, "shop", "same", ordinal, octets, Timestamp(1000));
+        spool.admit(vec![arrival]).await.unwrap();
+        let lease = lease_one(&*spool, Timestamp(2000)).await;
+        spool.plan(lease, sample::discard(), Timestamp(2000)).await.unwrap();
+    }
+    let listing = [listed("same", 6), Listed { ordinal: 1, ..listed("same", 6) }];
+    let mut proofs = spool.removable(&name("shop"), &listing, AT_ONCE, Timestamp(2000)).await.unwrap();
+    assert_eq!(proofs.len(), 2);
+    proofs.truncate(1);
+    spool.removed(proofs, Timestamp(2000)).await.unwrap();
+    assert!(
+        provable(&*spool, &listing, AT_ONCE, 3000).await.is_empty(),
+        "one of the two was never retrieved"
+    );
+    assert!(provable(&*spool, &listing[..1], AT_ONCE, 3000).await.is_empty(), "the other has moved up");
+    assert_eq!(spool.reconcile(&name("shop"), &listing).await.unwrap().new, [0]);
 }
 
 async fn an_implicit_keep_is_never_removable(spool: Fresh) {

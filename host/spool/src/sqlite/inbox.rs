@@ -20,7 +20,10 @@ fn admit_one(unit: &mut Unit<'_>, arrival: &Arrival) -> Outcome<Admitted> {
     let provenance = &arrival.provenance;
     let message = provenance.message();
     let (seq, new) = match rows::sequence(unit.sql, message)? {
-        Some(seq) => (seq, false),
+        Some(seq) => {
+            shown_again(unit, seq, provenance.retrieved)?;
+            (seq, false)
+        }
         None => (insert(unit, arrival, message)?, true),
     };
     // The ledger points at what the server last showed under this unique-id.
@@ -30,6 +33,17 @@ fn admit_one(unit: &mut Unit<'_>, arrival: &Arrival) -> Outcome<Admitted> {
     )?;
     point.execute(params![provenance.account.as_str(), provenance.uid.0, provenance.ordinal, seq])?;
     Ok(Admitted { message, new })
+}
+
+/// The server has a message that was removed: it may, and must, be removed once more.
+fn shown_again(unit: &Unit<'_>, seq: i64, retrieved: Timestamp) -> Outcome<()> {
+    let mut clear = unit
+        .sql
+        .prepare_cached("UPDATE messages SET removed = NULL WHERE seq = ?1 AND removed IS NOT NULL")?;
+    match clear.execute(params![seq])? {
+        0 => Ok(()),
+        _ => repeating_event(unit.sql, seq, retrieved, life::SHOWN_AGAIN),
+    }
 }
 
 fn insert(unit: &mut Unit<'_>, arrival: &Arrival, message: MessageId) -> Outcome<i64> {
@@ -101,6 +115,16 @@ pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[MessageLease]) -> Outcome<(
     Ok(())
 }
 
+/// Puts back everything that is running.
+pub(super) fn release(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
+    // The condition is there twice so that the partial index serves it.
+    let mut back = unit.sql.prepare_cached(
+        "UPDATE messages SET state = 'spooled', due = ?1
+         WHERE state IN ('running', 'quarantined') AND state = 'running'",
+    )?;
+    Ok(back.execute(params![now.0])? as u64)
+}
+
 /// Commit point 2.
 pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: Timestamp) -> Outcome<()> {
     let seq = leased(unit, lease)?;
@@ -167,6 +191,20 @@ pub(super) fn defer(
     repeating_event(unit.sql, seq, now, &life::deferred(reason))
 }
 
+/// The run never began.
+pub(super) fn put_back(
+    unit: &mut Unit<'_>,
+    lease: &MessageLease,
+    at: Timestamp,
+    reason: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    defer(unit, lease, at, reason, now)?;
+    let mut forget = unit.sql.prepare_cached("UPDATE messages SET attempts = attempts - 1 WHERE id = ?1")?;
+    forget.execute(params![lease.message.0.0])?;
+    Ok(())
+}
+
 /// The run failed for good.
 pub(super) fn quarantine(
     unit: &mut Unit<'_>,
@@ -202,9 +240,11 @@ fn leased(unit: &Unit<'_>, lease: &MessageLease) -> Outcome<i64> {
     Ok(seq)
 }
 
-/// Whether the ledger knows an entry of a listing.
+/// Whether the ledger knows an entry of a listing. What was removed may be another message now.
 pub(super) fn known(sql: &rusqlite::Connection, account: &str, entry: &Listed) -> Outcome<bool> {
-    let mut query =
-        sql.prepare_cached("SELECT 1 FROM ledger WHERE account = ?1 AND uid = ?2 AND ordinal = ?3")?;
+    let mut query = sql.prepare_cached(
+        "SELECT 1 FROM ledger l JOIN messages m ON m.seq = l.message
+         WHERE l.account = ?1 AND l.uid = ?2 AND l.ordinal = ?3 AND m.removed IS NULL",
+    )?;
     Ok(query.exists(params![account, entry.uid.0, entry.ordinal])?)
 }

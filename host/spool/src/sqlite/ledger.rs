@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Outcome;
 use super::inbox::known;
-use super::rows::{self, event, signed, unsigned};
+use super::rows::{self, repeating_event, signed, unsigned};
 use super::writer::Unit;
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
 use crate::life;
@@ -70,7 +70,7 @@ fn is_expendable(sql: &Connection, held: &Held) -> Outcome<bool> {
     Ok(life::expendable(held.state, unsigned(copies), unsigned(missing)))
 }
 
-/// A message the ledger has under some unique-id.
+/// A message the ledger has under some unique-id, and the server may still have.
 struct Held {
     seq: i64,
     message: MessageId,
@@ -82,7 +82,8 @@ struct Held {
 
 fn messages_of(sql: &Connection, account: &AccountId, entry: &Listed) -> Outcome<Vec<Held>> {
     let mut query = sql.prepare_cached(
-        "SELECT m.id, l.ordinal, m.size, m.retrieved, m.state, m.seq FROM ledger l JOIN messages m ON m.seq = l.message WHERE l.account = ?1 AND l.uid = ?2",
+        "SELECT m.id, l.ordinal, m.size, m.retrieved, m.state, m.seq FROM ledger l JOIN messages m ON m.seq = l.message
+         WHERE l.account = ?1 AND l.uid = ?2 AND m.removed IS NULL",
     )?;
     let mut rows = query.query(params![account.as_str(), entry.uid.0])?;
     let mut all = Vec::new();
@@ -105,7 +106,7 @@ pub(super) fn removed(unit: &mut Unit<'_>, removed: &[Removable], now: Timestamp
     for removable in removed {
         if let Some(seq) = rows::sequence(unit.sql, removable.message)? {
             set.execute(params![seq, now.0])?;
-            event(unit.sql, seq, now, life::REMOVED)?;
+            repeating_event(unit.sql, seq, now, life::REMOVED)?;
         }
     }
     Ok(())

@@ -34,8 +34,8 @@ pub(crate) use self::segments::Sizes;
 use self::writer::{Desk, Unit, Writer};
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, History, MessageLease, QueueFilter, QueueRow,
-    Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, History, Leases, MessageLease, QueueFilter,
+    QueueRow, Settlement, Swept,
 };
 use crate::{Body, Error, Incoming, Result, Spool, life};
 
@@ -239,6 +239,17 @@ impl Spool for SqliteSpool {
         self.write(move |unit| inbox::defer(unit, &lease, at, &reason, now)).await
     }
 
+    async fn put_back(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<()> {
+        let reason = life::clip(reason);
+        self.write(move |unit| inbox::put_back(unit, &lease, at, &reason, now)).await
+    }
+
     async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
         let reason = life::clip(reason);
         self.write(move |unit| inbox::quarantine(unit, &lease, &reason, now)).await
@@ -251,6 +262,13 @@ impl Spool for SqliteSpool {
 
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
         self.write(move |unit| outbox::settle(unit, &lease, &settlement, now)).await
+    }
+
+    async fn release(&self, leases: Leases, now: Timestamp) -> Result<u64> {
+        match leases {
+            Leases::Messages => self.write(move |unit| inbox::release(unit, now)).await,
+            Leases::Effects => self.write(move |unit| outbox::release(unit, now)).await,
+        }
     }
 
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {

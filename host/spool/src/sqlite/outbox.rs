@@ -71,6 +71,16 @@ pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[EffectLease]) -> Outcome<()
     Ok(())
 }
 
+/// Puts back everything that is inflight.
+pub(super) fn release(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
+    // The condition is there twice so that the partial index serves it.
+    let mut back = unit.sql.prepare_cached(
+        "UPDATE effects SET state = 'pending', due = ?1
+         WHERE state IN ('pending', 'inflight', 'parked') AND state = 'inflight'",
+    )?;
+    Ok(back.execute(params![now.0])? as u64)
+}
+
 /// Commit point 3.
 pub(super) fn settle(
     unit: &mut Unit<'_>,
@@ -87,12 +97,14 @@ pub(super) fn settle(
             set.execute(params![seq, serde_json::to_string(receipt)?])?;
             event(unit.sql, message, now, &life::effect_done(&lease.effect, receipt))?;
         }
-        Settlement::Retry { at, reason } => {
+        Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
+            let uncounted = matches!(settlement, Settlement::Hold { .. });
             let mut set = unit.sql.prepare_cached(
-                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3 WHERE seq = ?1",
+                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3, attempts = attempts - ?4
+                 WHERE seq = ?1",
             )?;
             let reason = life::clip(reason.clone());
-            set.execute(params![seq, at.0, reason])?;
+            set.execute(params![seq, at.0, reason, uncounted])?;
             return repeating_event(unit.sql, message, now, &life::effect_retried(&lease.effect, &reason));
         }
         Settlement::Park { reason } => {

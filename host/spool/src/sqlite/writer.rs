@@ -99,11 +99,11 @@ impl Desk {
         T: Send + 'static,
         U: Send + 'static,
     {
-        let place = self.room.clone().acquire_owned().await.map_err(|_| stopped())?;
+        let place = self.room.clone().acquire_owned().await.map_err(|_| Error::WriterStopped)?;
         let (caller, answer) = oneshot::channel();
         let job = Call { work, finish, result: None, caller, _place: Some(place) };
-        self.jobs.send(Box::new(job)).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        self.jobs.send(Box::new(job)).map_err(|_| Error::WriterStopped)?;
+        answer.await.map_err(|_| Error::WriterStopped)?
     }
 
     /// Does `work` some time, with nobody waiting for it.
@@ -116,10 +116,6 @@ impl Desk {
         let finish = |()| ();
         let _ = self.jobs.send(Box::new(Call { work, finish, result: None, caller, _place: None }));
     }
-}
-
-fn stopped() -> Error {
-    Error::Database { what: "its writer has stopped; restart postroom".into(), maybe_applied: true }
 }
 
 /// The thread. Dropping it lets the queued work finish.
@@ -148,7 +144,7 @@ impl Writer {
 
     /// A way to it.
     pub(super) fn desk(&self) -> Result<&Desk> {
-        self.desk.as_ref().ok_or_else(stopped)
+        self.desk.as_ref().ok_or(Error::WriterStopped)
     }
 }
 

@@ -8,8 +8,8 @@ use postroom_mail::{MessageId, Plan, Timestamp};
 use super::rolling_at;
 use crate::conformance::sample::{self, Random, arrival_in, effect, name, receipt, write};
 use crate::{
-    DeletePolicy, EffectLease, Listed, MemorySpool, MessageLease, PollOutcome, QueueFilter, Settlement,
-    Spool, SqliteSpool,
+    DeletePolicy, EffectLease, Leases, Listed, MemorySpool, MessageLease, PollOutcome, QueueFilter,
+    Settlement, Spool, SqliteSpool,
 };
 
 /// Both, and what was taken from both and not given back.
@@ -58,8 +58,16 @@ impl Pair {
             9..=11 => self.lease_effects().await,
             12..=16 => self.settle().await,
             17..=18 => self.poll().await,
+            _ if self.random.below(3) == 0 => self.release().await,
             _ => self.sweep().await,
         }
+    }
+
+    /// What was taken stays in hand: it is void, and both must say so.
+    async fn release(&mut self) {
+        let leases = self.one_of(&[Leases::Messages, Leases::Effects]);
+        let one = self.oracle.release(leases, self.now).await;
+        same(&one, &self.embedded.release(leases, self.now).await, "release");
     }
 
     async fn admit(&mut self) {
@@ -103,12 +111,16 @@ impl Pair {
         let at = usize::try_from(self.random.below(self.messages.len() as u64)).unwrap();
         let (one, two) = self.messages.swap_remove(at);
         let later = Timestamp(self.now.0 + self.one_of(&[0, 10, 200]));
-        let done = match self.random.below(8) {
+        let done = match self.random.below(9) {
             0 => (
                 self.oracle.defer(one, later, "trap".into(), self.now).await,
                 self.embedded.defer(two, later, "trap".into(), self.now).await,
             ),
             1 => (
+                self.oracle.put_back(one, later, "no room".into(), self.now).await,
+                self.embedded.put_back(two, later, "no room".into(), self.now).await,
+            ),
+            2 => (
                 self.oracle.quarantine(one, "odd".into(), self.now).await,
                 self.embedded.quarantine(two, "odd".into(), self.now).await,
             ),
@@ -159,9 +171,10 @@ impl Pair {
         let at = usize::try_from(self.random.below(self.effects.len() as u64)).unwrap();
         let (one, two) = self.effects.swap_remove(at);
         let later = Timestamp(self.now.0 + self.one_of(&[0, 10, 200]));
-        let settlement = match self.random.below(6) {
+        let settlement = match self.random.below(8) {
             0 => Settlement::Park { reason: "no".into() },
             1 => Settlement::Retry { at: later, reason: "busy".into() },
+            2 => Settlement::Hold { at: later, reason: "no route".into() },
             _ => Settlement::Done(receipt()),
         };
         let one = self.oracle.settle(one, settlement.clone(), self.now).await;
