@@ -57,7 +57,10 @@ fn the_dependency_rules_hold() {
 fn one_crate_names_each_heavy_dependency() {
     let all = dependencies();
     let users = |name: &str| -> BTreeSet<&str> {
-        all.iter().filter(|(_, dependencies)| dependencies.contains(name)).map(|(user, _)| user.as_str()).collect()
+        all.iter()
+            .filter(|(_, dependencies)| dependencies.contains(name))
+            .map(|(user, _)| user.as_str())
+            .collect()
     };
     assert_eq!(users("wasmtime"), BTreeSet::from(["postroom-sandbox"]));
     assert_eq!(users("rusqlite"), BTreeSet::from(["postroom-spool"]));
@@ -82,7 +85,8 @@ fn every_module_says_what_it_owns() {
 
 #[test]
 fn nothing_is_left_unfinished_or_too_long() {
-    let marks = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
+    let marks =
+        [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
     for file in sources() {
         let text = read(&file);
         for mark in marks {
@@ -94,11 +98,19 @@ fn nothing_is_left_unfinished_or_too_long() {
 }
 
 fn sources() -> Vec<PathBuf> {
-    let output = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"]).current_dir(root()).output();
+    let output = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"])
+        .current_dir(root())
+        .output();
     let output = output.expect("git runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let names = String::from_utf8(output.stdout).expect("file names are UTF-8");
-    let files: Vec<_> = names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).filter(|file| file.is_file()).collect();
+    let files: Vec<_> = names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(|name| root().join(name))
+        .filter(|file| file.is_file())
+        .collect();
     assert!(files.len() > 50, "only {} sources found", files.len());
     files
 }

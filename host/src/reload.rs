@@ -92,7 +92,9 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut stop: watch::Receiver<bool
                 tracing::info!("the changed configuration and plugins are running now");
                 seen = fingerprint(&watched_files(&config, &host.live.load().config));
             }
-            Err(error) => tracing::error!("the change was not taken, the old configuration and plugins go on:\n{error}"),
+            Err(error) => {
+                tracing::error!("the change was not taken, the old configuration and plugins go on:\n{error}")
+            }
         }
     }
 }

@@ -118,7 +118,11 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
 ///
 /// # Errors
 /// When the state is damaged, so that going on would do harm.
-pub async fn run(host: Arc<Host>, config: &Path, stop: impl Future<Output = ()>) -> Result<(), postroom_spool::Error> {
+pub async fn run(
+    host: Arc<Host>,
+    config: &Path,
+    stop: impl Future<Output = ()>,
+) -> Result<(), postroom_spool::Error> {
     let (stop_polls, polls_stop) = watch::channel(false);
     let (stop_pipeline, pipeline_stops) = watch::channel(false);
     let (stop_delivery, delivery_stops) = watch::channel(false);
@@ -241,7 +245,9 @@ async fn sweep(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let keep = host.live.load().config.limits.keep_bodies;
         match host.spool.sweep(keep, host.clock.now()).await {
-            Ok(swept) if swept.bodies > 0 => tracing::info!(bodies = swept.bodies, octets = swept.octets, "freed ended mail"),
+            Ok(swept) if swept.bodies > 0 => {
+                tracing::info!(bodies = swept.bodies, octets = swept.octets, "freed ended mail")
+            }
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "cannot free ended mail"),
         }
@@ -252,7 +258,9 @@ async fn sweep(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn joined(task: tokio::task::JoinHandle<Result<u64, postroom_spool::Error>>) -> Result<u64, postroom_spool::Error> {
+async fn joined(
+    task: tokio::task::JoinHandle<Result<u64, postroom_spool::Error>>,
+) -> Result<u64, postroom_spool::Error> {
     match task.await {
         Ok(ended) => ended,
         Err(error) => {

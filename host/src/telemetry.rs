@@ -1,5 +1,7 @@
 //! Logs. No subjects, addresses or message text above debug, and never a secret.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +18,9 @@ pub fn start(level: &str, format: LogFormat) -> anyhow::Result<()> {
     };
     let filter = EnvFilter::try_new(&directives)
         .with_context(|| format!("log level {level:?}: write error, warn, info, debug or trace"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = builder.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => builder.compact().try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -11,7 +11,9 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file of authorities cannot be read.
-    #[error("cannot read the authorities in {path}: {reason}; `ca_file` must name a PEM file with at least one CERTIFICATE")]
+    #[error(
+        "cannot read the authorities in {path}: {reason}; `ca_file` must name a PEM file with at least one CERTIFICATE"
+    )]
     CaFile {
         /// The file.
         path: String,

@@ -105,12 +105,13 @@ impl Message<'_> {
         self.0.body(kind, max_bytes)
     }
 
-    /// All leaves of the MIME tree, in order. The host parses MIME for this.
+    /// All leaves of the MIME tree, in order, and before its own leaves each attached message as one file. The host parses
+    /// MIME for this.
     pub fn parts(&self) -> Vec<Part> {
         self.0.parts().into_iter().map(Part).collect()
     }
 
-    /// The leaves for which [`Part::is_attachment`] holds. The host parses MIME for this.
+    /// The parts for which [`Part::is_attachment`] holds. The host parses MIME for this.
     pub fn attachments(&self) -> Vec<Part> {
         self.0.attachments().into_iter().map(Part).collect()
     }
@@ -168,7 +169,7 @@ impl Part {
         self.0.is_inline()
     }
 
-    /// A leaf that is not the message's own text.
+    /// A part that is not the message's own text.
     pub fn is_attachment(&self) -> bool {
         self.0.is_attachment()
     }

@@ -68,7 +68,8 @@ impl PartTemplate {
     /// # Errors
     /// When the template needs the content and it cannot be decoded.
     pub fn render(&self, message: &Message, part: &Part) -> Result<String, Fault> {
-        let key: String = self.0.iter().map(|piece| piece.of_part(message, part)).collect::<Result<_, _>>()?;
+        let key: String =
+            self.0.iter().map(|piece| piece.of_part(message, part)).collect::<Result<_, _>>()?;
         Ok(plain(&key))
     }
 }
@@ -258,7 +259,8 @@ fn problem(template: &str, text: &str) -> Problem {
 /// No segment is a Windows device name, with or without an extension: the host refuses such a key everywhere, and the
 /// sender decides some values.
 fn plain(key: &str) -> String {
-    let segments = key.split('/').map(|segment| if is_device(segment) { format!("_{segment}") } else { segment.into() });
+    let segments =
+        key.split('/').map(|segment| if is_device(segment) { format!("_{segment}") } else { segment.into() });
     segments.collect::<Vec<String>>().join("/")
 }
 
@@ -266,10 +268,15 @@ fn is_device(segment: &str) -> bool {
     let stem = segment.split('.').next().unwrap_or(segment).trim_end().to_ascii_uppercase();
     let numbered = |name: &str| {
         stem.strip_prefix(name).is_some_and(|n| {
-            matches!(n, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "\u{b9}" | "\u{b2}" | "\u{b3}")
+            matches!(
+                n,
+                "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "\u{b9}" | "\u{b2}" | "\u{b3}"
+            )
         })
     };
-    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || numbered("COM") || numbered("LPT")
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$")
+        || numbered("COM")
+        || numbered("LPT")
 }
 
 fn head(mut digits: String, n: usize) -> String {

@@ -3,7 +3,9 @@
 
 use postroom_practice::maildrop::Fault;
 use postroom_practice::receiver::{ReceiverFault, Stage};
-use postroom_practice::{CertificateKind, Maildrop, MaildropConfig, Receiver, ReceiverConfig, Security, Times};
+use postroom_practice::{
+    CertificateKind, Maildrop, MaildropConfig, Receiver, ReceiverConfig, Security, Times,
+};
 use postroom_tests::{S3Server, s3};
 
 use crate::support::{ARCHIVE, Bench, PASSWORD, account, authority, mail, maildrop};
@@ -20,7 +22,11 @@ async fn a_wrong_password_names_user_and_password_and_leaves_the_other_account_a
     let (run, summary) = bench.once().await;
     run.expect(69);
     let report = &summary["accounts"]["wrong"];
-    assert!(report["error"].as_str().expect("an error").contains("PASS") || report["error"].to_string().contains("AUTH"), "{report}");
+    assert!(
+        report["error"].as_str().expect("an error").contains("PASS")
+            || report["error"].to_string().contains("AUTH"),
+        "{report}"
+    );
     assert!(report["hint"].as_str().expect("a hint").contains("check `user` and `password`"), "{report}");
     assert!(!run.stdout.contains("battery staple") && !run.stderr.contains("battery staple"));
     assert_eq!(summary["accounts"]["right"]["retrieved"], 1);
@@ -37,7 +43,10 @@ async fn an_unknown_host_is_named() {
     let (run, summary) = bench.once().await;
     run.expect(75);
     let report = &summary["accounts"]["lost"];
-    assert!(report["error"].as_str().expect("an error").contains("cannot find the server pop.nowhere.invalid"), "{report}");
+    assert!(
+        report["error"].as_str().expect("an error").contains("cannot find the server pop.nowhere.invalid"),
+        "{report}"
+    );
     assert!(report["hint"].as_str().expect("a hint").contains("typing mistake"), "{report}");
     assert_eq!(summary["accounts"]["home"]["retrieved"], 1);
 }
@@ -46,7 +55,8 @@ async fn an_unknown_host_is_named() {
 async fn a_closed_port_is_named_with_the_usual_ones() {
     let bench = Bench::new();
     let _ = authority(&bench);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
     bench.config(&format!("{}{ARCHIVE}", account("home", free, "")));
     bench.postroom(&["once"]).await.expect(75).says(&["cannot connect to localhost", "995", "hint:"]);
 }
@@ -118,7 +128,9 @@ fn an_unreadable_configuration_says_where_and_what() {
 fn a_missing_plugin_is_named_with_those_there_are() {
     let bench = Bench::new();
     let _ = authority(&bench);
-    let with = |plugin: &str| format!("{}[[pipelines.main.steps]]\nplugin = \"{plugin}\"\n", account("home", 995, ""));
+    let with = |plugin: &str| {
+        format!("{}[[pipelines.main.steps]]\nplugin = \"{plugin}\"\n", account("home", 995, ""))
+    };
     bench.config(&with("archiv"));
     bench.run(&["check"]).expect(78).says(&["archiv", "archive, "]);
     bench.config(&with("./mine.wasm"));
@@ -170,7 +182,12 @@ async fn a_lying_size_and_malformed_mail_arrive_byte_for_byte() {
         b"Content-Type: multipart/mixed; boundary=\"\r\n\r\n--\r\n".to_vec(),
         b"Content-Type: message/rfc822\r\n\r\n".repeat(4000),
     ];
-    let served: Vec<Vec<u8>> = odd.iter().map(|octets| if octets.ends_with(b"\r\n") { octets.clone() } else { [octets, &b"\r\n"[..]].concat() }).collect();
+    let served: Vec<Vec<u8>> = odd
+        .iter()
+        .map(
+            |octets| if octets.ends_with(b"\r\n") { octets.clone() } else { [octets, &b"\r\n"[..]].concat() },
+        )
+        .collect();
     let server = maildrop(&identity, served.clone()).await;
     server.inject(Fault::WrongSize { message: 1, size: 9_999 }, Times::Always);
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "")));
@@ -190,7 +207,8 @@ async fn an_s3_server_that_is_away_holds_its_effects_and_gets_them_when_it_is_ba
     let store = S3Server::start(objects.path()).await.expect("an S3 server");
     bench.secret("s3-access", s3::ACCESS_KEY);
     bench.secret("s3-secret", s3::SECRET_KEY);
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
     let with = |endpoint: &str| {
         format!(
             "{}{ARCHIVE}[sinks.bucket]\ntype = \"s3\"\nbucket = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\n\
@@ -225,9 +243,13 @@ async fn an_smtp_server_that_is_away_holds_its_effects_and_gets_them_when_it_is_
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
-    let receiver = Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
+    let receiver =
+        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
     let port = receiver.addr().port();
-    receiver.inject(ReceiverFault::Reply { stage: Stage::Greeting, code: 421, text: "overloaded".to_owned() }, Times::Next(1));
+    receiver.inject(
+        ReceiverFault::Reply { stage: Stage::Greeting, code: 421, text: "overloaded".to_owned() },
+        Times::Next(1),
+    );
     bench.config(&format!("{}{ARCHIVE}{}", account("home", server.addr().port(), ""), relay(port)));
     bench.once().await.0.expect(75);
     assert_eq!(receiver.accepted().len(), 0);
@@ -241,9 +263,17 @@ async fn a_recipient_refused_for_good_quarantines_that_message_with_the_servers_
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
-    let receiver = Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
-    receiver.inject(ReceiverFault::Reply { stage: Stage::Rcpt, code: 550, text: "no such user".to_owned() }, Times::Always);
-    bench.config(&format!("{}{ARCHIVE}{}", account("home", server.addr().port(), "delete = { when = \"done\", after = \"0s\" }"), relay(receiver.addr().port())));
+    let receiver =
+        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
+    receiver.inject(
+        ReceiverFault::Reply { stage: Stage::Rcpt, code: 550, text: "no such user".to_owned() },
+        Times::Always,
+    );
+    bench.config(&format!(
+        "{}{ARCHIVE}{}",
+        account("home", server.addr().port(), "delete = { when = \"done\", after = \"0s\" }"),
+        relay(receiver.addr().port())
+    ));
     let (_, summary) = bench.once().await;
     assert_eq!(summary["counts"]["quarantined"], 1, "{summary:#}");
     assert_eq!(bench.names("vault").len(), 1, "the archive has its copy all the same");
@@ -257,7 +287,8 @@ async fn an_answer_lost_after_the_final_dot_makes_one_duplicate_at_most() {
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
-    let receiver = Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
+    let receiver =
+        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
     receiver.inject(ReceiverFault::AcceptThenDrop, Times::Always);
     bench.config(&format!("{}{}", account("home", server.addr().port(), ""), relay(receiver.addr().port())));
     for _ in 0..4 {
@@ -273,18 +304,24 @@ struct SmallDisk(std::path::PathBuf);
 impl SmallDisk {
     fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&at).expect("a directory");
-        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&at).output();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&at)
+            .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(at)),
             other => {
-                println!("not tested: a full disk, because no small file system can be mounted here: {other:?}");
+                println!(
+                    "not tested: a full disk, because no small file system can be mounted here: {other:?}"
+                );
                 None
             }
         }
     }
 
     fn grow(&self) {
-        let grown = std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
+        let grown =
+            std::process::Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
         assert!(grown.expect("mount runs").success());
     }
 }
@@ -328,7 +365,11 @@ async fn a_full_disk_under_the_spool_leaves_the_mail_on_the_server() {
     bench.config(&format!("state = \"small/state\"\n{}{ARCHIVE}", account("home", server.addr().port(), "")));
     let run = bench.postroom(&["once"]).await;
     assert_ne!(run.code, Some(0), "{run:#?}");
-    assert_eq!(server.stats().account("user").quits, 0, "no QUIT: some servers would hide what was retrieved");
+    assert_eq!(
+        server.stats().account("user").quits,
+        0,
+        "no QUIT: some servers would hide what was retrieved"
+    );
     disk.grow();
     let (run, summary) = bench.once().await;
     run.expect(0);

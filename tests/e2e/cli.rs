@@ -43,17 +43,26 @@ grants = { sinks = ["files"] }
 settings = { sink = "files", key = "{id:8}/{filename}", inline = true }
 "#;
     bench.config(&format!("{}{ARCHIVE}{steps}", account("home", server.addr().port(), "")));
-    let tried: Vec<_> = server.messages("user").into_iter().map(|(uidl, octets)| {
-        bench.write("message.eml", &octets);
-        let run = bench.run(&["try", "message.eml", "--uidl", &uidl, "--json"]);
-        run.expect(0);
-        (uidl, effects(&run.json()["plan"]["effects"]))
-    }).collect();
+    let tried: Vec<_> = server
+        .messages("user")
+        .into_iter()
+        .map(|(uidl, octets)| {
+            bench.write("message.eml", &octets);
+            let run = bench.run(&["try", "message.eml", "--uidl", &uidl, "--json"]);
+            run.expect(0);
+            (uidl, effects(&run.json()["plan"]["effects"]))
+        })
+        .collect();
     assert!(bench.names("files").is_empty() && bench.names("vault").is_empty(), "a dry run writes nothing");
     bench.once().await.0.expect(0);
     for (uidl, tried) in tried {
         let history = bench.postroom(&["why", &uidl, "--json"]).await.json();
-        let done: Vec<Value> = history["effects"].as_array().expect("a list").iter().map(|record| record["effect"].clone()).collect();
+        let done: Vec<Value> = history["effects"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|record| record["effect"].clone())
+            .collect();
         assert_eq!(effects(&Value::Array(done)), tried, "{uidl}");
     }
 }
@@ -65,6 +74,9 @@ fn with_crlf(octets: &[u8]) -> Vec<u8> {
             lines.push(b'\r');
         }
         lines.push(octet);
+    }
+    if !lines.ends_with(b"\r\n") {
+        lines.extend(b"\r\n");
     }
     lines
 }
@@ -81,7 +93,15 @@ async fn why_tells_the_whole_way_of_a_message() {
     let digest = postroom_mail::Digest::of(&octets).to_string();
     for name in [uidl.as_str(), &digest[..12]] {
         let run = bench.postroom(&["why", name]).await;
-        run.expect(0).says(&[&digest, "account   home", "state     done", "`delete` is never", "archive: 1 effect", "store vault:", "receipt"]);
+        run.expect(0).says(&[
+            &digest,
+            "account   home",
+            "state     done",
+            "`delete` is never",
+            "archive: 1 effect",
+            "store vault:",
+            "receipt",
+        ]);
     }
     bench.postroom(&["why", "nothing-like-it"]).await.expect(66).says(&["no message here begins with"]);
 }
@@ -91,9 +111,20 @@ fn plugin_inspect_shows_what_a_plugin_can_ask_for() {
     let bench = Bench::new();
     let run = bench.run(&["plugin", "inspect", "archive"]);
     run.expect(0).says(&["sha256", "postroom:plugin/effects@0.1.0", "linked to nothing", "settings"]);
-    assert!(!run.stdout.contains("wasi:filesystem") && !run.stdout.contains("wasi:sockets"), "{}", run.stdout);
+    assert!(
+        !run.stdout.contains("wasi:filesystem") && !run.stdout.contains("wasi:sockets"),
+        "{}",
+        run.stdout
+    );
     let json = bench.run(&["plugin", "inspect", "filter", "--json"]).json();
-    assert!(json["imports"].as_array().expect("imports").iter().any(|import| import["name"] == "postroom:plugin/mail@0.1.0"), "{json:#}");
+    assert!(
+        json["imports"]
+            .as_array()
+            .expect("imports")
+            .iter()
+            .any(|import| import["name"] == "postroom:plugin/mail@0.1.0"),
+        "{json:#}"
+    );
     bench.run(&["plugin", "inspect", "nothing"]).expect(65).says(&["no bundled plugin"]);
 }
 
@@ -112,7 +143,11 @@ async fn check_online_logs_in_and_looks_at_sinks_and_changes_nothing() {
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "")));
-    bench.postroom(&["check", "--online"]).await.expect(0).says(&["logged in, 1 messages there", "sink vault", "all is well"]);
+    bench.postroom(&["check", "--online"]).await.expect(0).says(&[
+        "logged in, 1 messages there",
+        "sink vault",
+        "all is well",
+    ]);
     assert_eq!(server.stats().account("user").retrieved.len(), 0);
     bench.once().await.0.expect(0);
     assert_eq!(bench.names("vault").len(), 1);
@@ -146,7 +181,11 @@ async fn a_second_process_on_the_same_state_is_turned_away() {
 fn the_demo_shows_every_plugin_at_work_and_retrieves_nothing_twice() {
     let bench = Bench::new();
     let first = bench.run(&["demo", "--dir", "demo"]);
-    first.expect(0).says(&["retrieved from the practice server this time: 12", "quarantined", "invoice-2026-1147.pdf"]);
+    first.expect(0).says(&[
+        "retrieved from the practice server this time: 12",
+        "quarantined",
+        "invoice-2026-1147.pdf",
+    ]);
     assert_eq!(bench.names("demo/archive").len(), 11, "all but the spam");
     assert!(bench.names("demo/forwarded").len() >= 10, "{:?}", bench.names("demo/forwarded"));
     let documents = bench.names("demo/documents");

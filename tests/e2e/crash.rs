@@ -10,7 +10,7 @@ use postroom_tests::{S3Server, corpus, s3};
 use crate::support::{Bench, account, authority, maildrop};
 
 const KILLS: u64 = 20;
-const MESSAGES: usize = 160;
+const MESSAGES: usize = 320;
 
 const REST: &str = r#"
 [sinks.vault]
@@ -81,14 +81,19 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
     let mut seed = 0x9e37_79b9_7f4a_7c15;
     let mut killed = 0;
     for kill in 0..KILLS {
-        let reach = 1 + draw(&mut seed, 2 * MESSAGES as u64 / KILLS);
+        let reach = 1 + draw(&mut seed, MESSAGES as u64 / KILLS / 2);
         let moment = match kill % 4 {
             0 => Moment::Retrieved(reach),
             1 => Moment::Archived(reach as usize),
             2 => Moment::Filed(reach as usize),
             _ => Moment::Requested(reach as usize),
         };
-        let mut child = bench.command(&["once", "--json"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut child = bench
+            .command(&["once", "--json"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
         if reached(&bench, &server, &s3, moment, &mut child).await {
             killed += 1;
         }
@@ -110,14 +115,26 @@ async fn twenty_kills_lose_nothing_and_double_nothing() {
         *stored.entry(Digest::of(&s3.object(&key).expect("readable").expect("an object"))).or_default() += 1;
     }
     assert_eq!(stored, expected, "the bucket");
-    let left: BTreeSet<_> = bench.names("vault").into_iter().chain(bench.names("box")).filter(|name| name.contains("tmp")).collect();
+    let left: BTreeSet<_> = bench
+        .names("vault")
+        .into_iter()
+        .chain(bench.names("box"))
+        .filter(|name| name.contains("tmp"))
+        .collect();
     assert!(left.is_empty(), "temporary files were left: {left:?}");
 }
 
 /// Waits for the moment, or for the run to end by itself; whether the moment came.
-async fn reached(bench: &Bench, server: &postroom_practice::Maildrop, s3: &S3Server, moment: Moment, child: &mut Child) -> bool {
+async fn reached(
+    bench: &Bench,
+    server: &postroom_practice::Maildrop,
+    s3: &S3Server,
+    moment: Moment,
+    child: &mut Child,
+) -> bool {
     let retrieved = || server.stats().account("user").retrieved.values().sum::<u64>();
-    let (given, archived, filed, asked) = (retrieved(), bench.names("vault").len(), bench.names("box").len(), s3.requests().len());
+    let (given, archived, filed, asked) =
+        (retrieved(), bench.names("vault").len(), bench.names("box").len(), s3.requests().len());
     for _ in 0..60_000 {
         let there = match moment {
             Moment::Retrieved(more) => retrieved() >= given + more,

@@ -11,9 +11,17 @@ fn moody() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", "moody"]).current_dir(&guests);
+    build
+        .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", "moody"])
+        .current_dir(&guests);
     build.env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
-    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+    for inherited in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_TARGET",
+    ] {
         build.env_remove(inherited);
     }
     let output = build.output().expect("cargo runs");
@@ -65,7 +73,11 @@ async fn a_sink_that_is_not_granted_is_refused_with_the_line_that_would_grant_it
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
-    bench.config(&format!("{}{}", account("home", server.addr().port(), ""), ARCHIVE.replace("grants = { sinks = [\"vault\"] }\n", "")));
+    bench.config(&format!(
+        "{}{}",
+        account("home", server.addr().port(), ""),
+        ARCHIVE.replace("grants = { sinks = [\"vault\"] }\n", "")
+    ));
     let (_, summary) = bench.once().await;
     assert_eq!(summary["counts"]["quarantined"], 1, "{summary:#}");
     bench.postroom(&["queue", "ls"]).await.says(&["grants = { sinks = [\"vault\"] }"]);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
@@ -18,7 +18,9 @@ impl Running {
         let mut child = bench.command(&["run"]).stderr(Stdio::piped()).spawn().expect("starts");
         let stderr: ChildStderr = child.stderr.take().expect("piped");
         let (sender, lines) = channel();
-        std::thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
         Self { child, lines }
     }
 
@@ -26,8 +28,9 @@ impl Running {
     #[track_caller]
     fn says(&self, words: &str) {
         let mut seen = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(60)) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(words) => return,
                 Ok(line) => seen.push(line),
                 Err(error) => panic!("{words:?} was not said ({error}):\n{}", seen.join("\n")),

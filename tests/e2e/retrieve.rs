@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use postroom_mail::Digest;
-use postroom_tests::{Dovecot, Fetched, HarnessError, Postfix, S3Server, Tls, corpus, fetch_all, postfix, s3};
+use postroom_tests::{
+    Dovecot, Fetched, HarnessError, Postfix, S3Server, Tls, corpus, fetch_all, postfix, s3,
+};
 
 use crate::support::{Bench, PASSWORD, authority};
 
@@ -87,8 +89,10 @@ fn counted(fetched: &[Fetched]) -> BTreeMap<Digest, usize> {
 async fn every_octet_of_a_real_dovecot_arrives_everywhere() {
     let bench = Bench::new();
     let (authority, _) = authority(&bench);
-    let dovecot = Dovecot::start(&authority, &[("big", PASSWORD), ("small", PASSWORD)]).await.expect("Dovecot");
-    let mut mails: Vec<Vec<u8>> = corpus::generate(1, GENERATED).into_iter().map(|mail| mail.octets).collect();
+    let dovecot =
+        Dovecot::start(&authority, &[("big", PASSWORD), ("small", PASSWORD)]).await.expect("Dovecot");
+    let mut mails: Vec<Vec<u8>> =
+        corpus::generate(1, GENERATED).into_iter().map(|mail| mail.octets).collect();
     mails.extend(corpus::shared_corpus().into_iter().map(|(_, octets)| octets));
     for mail in &mails {
         dovecot.deliver("big", mail).expect("delivered");
@@ -96,8 +100,12 @@ async fn every_octet_of_a_real_dovecot_arrives_everywhere() {
     for mail in corpus::generate(2, 15) {
         dovecot.deliver("small", &mail.octets).expect("delivered");
     }
-    let big = fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "big", PASSWORD).await.expect("the server's octets");
-    let small = fetch_all(dovecot.stls(), Tls::Stls, &authority, "small", PASSWORD).await.expect("the server's octets");
+    let big = fetch_all(dovecot.implicit(), Tls::Implicit, &authority, "big", PASSWORD)
+        .await
+        .expect("the server's octets");
+    let small = fetch_all(dovecot.stls(), Tls::Stls, &authority, "small", PASSWORD)
+        .await
+        .expect("the server's octets");
     assert_eq!(big.len(), mails.len());
     let objects = tempfile::tempdir().expect("a directory");
     let s3 = S3Server::start(objects.path()).await.expect("an S3 server");

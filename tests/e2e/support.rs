@@ -44,13 +44,22 @@ impl Bench {
 
     pub(crate) fn secret(&self, name: &str, text: &str) {
         use std::io::Write;
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(name));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.path(name));
         file.expect("a secret").write_all(text.as_bytes()).expect("a secret");
     }
 
     /// The configuration; its state is where the shared cache is linked in, unless it says otherwise.
     pub(crate) fn config(&self, text: &str) {
-        let state = if text.contains("\nstate = ") || text.starts_with("state = ") { "" } else { "state = \"state\"\n" };
+        let state = if text.contains("\nstate = ") || text.starts_with("state = ") {
+            ""
+        } else {
+            "state = \"state\"\n"
+        };
         self.write("postroom.toml", format!("{state}{text}"));
     }
 
@@ -70,7 +79,12 @@ impl Bench {
     /// Runs it to the end while servers of this runtime answer.
     pub(crate) async fn postroom(&self, args: &[&str]) -> Run {
         let mut command = self.command(args);
-        Run::of(tokio::task::spawn_blocking(move || command.output()).await.expect("joins").expect("the binary runs"))
+        Run::of(
+            tokio::task::spawn_blocking(move || command.output())
+                .await
+                .expect("joins")
+                .expect("the binary runs"),
+        )
     }
 
     /// `once --json`, which must print one document.
@@ -92,7 +106,8 @@ impl Bench {
     /// The files below a directory, relative to it, sorted.
     pub(crate) fn names(&self, directory: &str) -> Vec<String> {
         let root = self.path(directory);
-        let relative = |file: PathBuf| file.strip_prefix(&root).expect("below").to_string_lossy().into_owned();
+        let relative =
+            |file: PathBuf| file.strip_prefix(&root).expect("below").to_string_lossy().into_owned();
         files(&root).into_iter().map(relative).collect()
     }
 }
@@ -158,7 +173,8 @@ pub(crate) fn authority(bench: &Bench) -> (Authority, Identity) {
 
 /// A practice maildrop over implicit TLS with one account, `user`.
 pub(crate) async fn maildrop(identity: &Identity, messages: Vec<Vec<u8>>) -> Maildrop {
-    let config = MaildropConfig::new(Security::Implicit(identity.clone())).account("user", PASSWORD, messages);
+    let config =
+        MaildropConfig::new(Security::Implicit(identity.clone())).account("user", PASSWORD, messages);
     Maildrop::start(config).await.expect("a maildrop")
 }
 
@@ -183,5 +199,6 @@ settings = { sink = "vault", key = "{account}/{sha256}.eml" }
 
 /// A small plain mail with CRLF line ends.
 pub(crate) fn mail(subject: &str) -> Vec<u8> {
-    format!("From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\n\r\nHello.\r\n").into_bytes()
+    format!("From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\n\r\nHello.\r\n")
+        .into_bytes()
 }

@@ -15,7 +15,10 @@ const SERVERS: [(&str, &str); 2] = [("dovecot", "dovecot-pop3d"), ("postfix", "p
 /// Adds the wasm target when it is missing.
 pub(crate) fn ensure_wasm_target() -> Result<()> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let printed = Command::new(rustc).args(["--print", "target-libdir", "--target", WASM]).output().context("cannot run rustc")?;
+    let printed = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", WASM])
+        .output()
+        .context("cannot run rustc")?;
     if printed.status.success() && Path::new(String::from_utf8_lossy(&printed.stdout).trim()).is_dir() {
         return Ok(());
     }
@@ -30,7 +33,11 @@ pub(crate) fn ensure_wasm_target() -> Result<()> {
 /// Adds rustfmt and clippy when they are missing.
 pub(crate) fn ensure_components() -> Result<()> {
     for (probe, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
-        let there = Command::new("cargo").args([probe, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let there = Command::new("cargo")
+            .args([probe, "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if there.is_ok_and(|status| status.success()) {
             continue;
         }
@@ -44,7 +51,8 @@ pub(crate) fn ensure_components() -> Result<()> {
 
 /// Installs the servers with apt-get where it may.
 pub(crate) fn ensure_servers() -> Result<()> {
-    let missing: Vec<_> = SERVERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<_> =
+        SERVERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -70,7 +78,10 @@ fn apt(words: &[&str]) -> Result<()> {
 }
 
 fn preseed(answers: &str) -> Result<()> {
-    let mut child = Command::new("debconf-set-selections").stdin(Stdio::piped()).spawn().context("cannot run debconf-set-selections")?;
+    let mut child = Command::new("debconf-set-selections")
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("cannot run debconf-set-selections")?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(answers.as_bytes()).context("cannot answer debconf")?;
     }

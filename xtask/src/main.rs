@@ -58,7 +58,10 @@ fn test() -> Result<()> {
     ];
     for (name, words) in steps {
         println!("\n== {name}: cargo {}", words.join(" "));
-        let status = Command::new(cargo()).args(words).status().with_context(|| format!("cannot run cargo for {name}"))?;
+        let status = Command::new(cargo())
+            .args(words)
+            .status()
+            .with_context(|| format!("cannot run cargo for {name}"))?;
         if !status.success() {
             bail!("{name} failed");
         }

@@ -60,6 +60,12 @@ impl Structure {
         self.nodes.iter().enumerate().filter(|(_, node)| !node.is_container)
     }
 
+    /// What plugins see, in order: the leaves, and before its own leaves each message attached to this one, as one file.
+    /// One attached to an attached message is in that file: all parts together are at most twice the message.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, node)| self.is_part(node))
+    }
+
     /// The leaves that are the message's own text: for each of plain and HTML the first leaf of that type that is
     /// not an attachment by disposition, has no file name, and does not lie inside an attached message.
     pub fn text(&self, content_type: &str) -> Option<&Node> {
@@ -68,9 +74,9 @@ impl Structure {
             .find(|node| node.content_type == content_type && self.is_own_text(node))
     }
 
-    /// Whether a leaf counts as an attachment: a leaf that is not the text of this message or of one attached to it.
+    /// Whether a part counts as an attachment: one that is not the text of this message or of one attached to it.
     pub fn is_attachment(&self, node: &Node) -> bool {
-        !node.is_container && !is_text(node)
+        self.is_part(node) && !is_text(node)
     }
 
     /// Whether a leaf is shown inside the text rather than as a file. Never when the sender calls it an attachment,
@@ -94,19 +100,32 @@ impl Structure {
         is_text(node) && !self.is_nested(node)
     }
 
+    fn is_part(&self, node: &Node) -> bool {
+        let is_attached = |node: &Node| is_message(node) && node.parent.is_some();
+        !node.is_container || (is_attached(node) && !self.is_below(node, is_attached))
+    }
+
     fn is_nested(&self, node: &Node) -> bool {
+        self.is_below(node, is_message)
+    }
+
+    fn is_below(&self, node: &Node, above: impl Fn(&Node) -> bool) -> bool {
         let mut below = node;
         let mut last = u32::MAX;
         // The tree comes out of a sandbox: parents that do not go down would be a loop.
         while let Some(index) = below.parent.filter(|index| *index < last) {
             let Some(parent) = self.nodes.get(index as usize) else { return false };
-            if parent.content_type == "message/rfc822" {
+            if above(parent) {
                 return true;
             }
             (below, last) = (parent, index);
         }
         false
     }
+}
+
+fn is_message(node: &Node) -> bool {
+    node.content_type.starts_with("message/")
 }
 
 fn is_text(node: &Node) -> bool {
@@ -147,8 +166,29 @@ mod tests {
         ];
         let structure = Structure { nodes, truncated: false };
         assert!(!structure.is_attachment(&structure.nodes[2]));
+        assert!(!structure.is_attachment(&structure.nodes[0]));
         assert_eq!(structure.text("text/plain"), Some(&structure.nodes[3]));
         assert_eq!(structure.text("text/html"), None);
+    }
+
+    #[test]
+    fn an_attached_message_is_a_part_and_an_attachment_before_its_own_leaves() {
+        let nodes = vec![
+            node(None, "multipart/mixed", true),
+            node(Some(0), "message/rfc822", true),
+            node(Some(1), "multipart/mixed", true),
+            node(Some(2), "application/pdf", false),
+            node(Some(2), "message/rfc822", true),
+            node(Some(4), "image/png", false),
+        ];
+        let structure = Structure { nodes, truncated: false };
+        assert_eq!(structure.parts().map(|(index, _)| index).collect::<Vec<_>>(), [1, 3, 5]);
+        assert!(structure.is_attachment(&structure.nodes[1]));
+        let root = Structure {
+            nodes: vec![node(None, "message/rfc822", true), node(Some(0), "text/plain", false)],
+            truncated: false,
+        };
+        assert_eq!(root.parts().map(|(index, _)| index).collect::<Vec<_>>(), [1], "the root is no part");
     }
 
     #[test]

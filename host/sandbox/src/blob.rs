@@ -18,16 +18,21 @@ const KEEP: usize = 8 << 20;
 /// All kept parts of one message together.
 const KEEP_ALL: u64 = 32 << 20;
 /// Pieces of one blob.
-pub(crate) const SEGMENTS: usize = 256;
+pub(crate) const SEGMENTS: usize = 64;
 /// Decoders of one call that are open at the same time.
 const CURSORS: usize = 4;
 const CHUNK: u64 = 64 << 10;
+
+/// Asked before every chunk of a long read: an error ends it.
+pub(crate) type Watch<'a> = &'a dyn Fn() -> io::Result<()>;
 
 /// Immutable octets of known length.
 pub(crate) struct Blob {
     segments: Vec<Segment>,
     size: u64,
     digest: OnceLock<Digest>,
+    /// Kept with the message, for all steps.
+    shared: bool,
 }
 
 /// What a handle of a plugin refers to.
@@ -48,7 +53,7 @@ impl Blob {
         if let Some(digest) = digest {
             let _ = known.set(digest);
         }
-        Self { segments: vec![Segment::Raw { octets, offset, len }], size: len, digest: known }
+        Self { segments: vec![Segment::Raw { octets, offset, len }], size: len, digest: known, shared: false }
     }
 
     /// Octets that no message holds.
@@ -68,18 +73,34 @@ impl Blob {
 
     fn of(segments: Vec<Segment>) -> Self {
         let size = segments.iter().map(Segment::len).sum();
-        Self { segments, size, digest: OnceLock::new() }
+        Self { segments, size, digest: OnceLock::new(), shared: false }
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
+    /// Marks it as kept with the message.
+    pub(crate) fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// At most `len` octets from `offset`; fewer only at the end.
-    pub(crate) fn read(&self, offset: u64, len: u64, cursors: &mut Cursors) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(
+        &self,
+        offset: u64,
+        len: u64,
+        cursors: &mut Cursors,
+        watch: Watch<'_>,
+    ) -> io::Result<Vec<u8>> {
         let mut octets = Vec::new();
         for (segment, from, take) in self.overlap(offset, len) {
-            segment.read(from, take, cursors, &mut octets)?;
+            watch()?;
+            segment.read(from, take, cursors, watch, &mut octets)?;
         }
         Ok(octets)
     }
@@ -104,15 +125,20 @@ impl Blob {
         })
     }
 
+    /// SHA-256, when it was computed already.
+    pub(crate) fn known_digest(&self) -> Option<Digest> {
+        self.digest.get().copied()
+    }
+
     /// SHA-256, computed once.
-    pub(crate) fn digest(&self, cursors: &mut Cursors) -> io::Result<Digest> {
+    pub(crate) fn digest(&self, cursors: &mut Cursors, watch: Watch<'_>) -> io::Result<Digest> {
         if let Some(digest) = self.digest.get() {
             return Ok(*digest);
         }
         let mut digester = Digester::default();
         let mut at = 0;
         while at < self.size {
-            let octets = self.read(at, CHUNK, cursors)?;
+            let octets = self.read(at, CHUNK, cursors, watch)?;
             digester.update(&octets);
             at += octets.len() as u64;
         }
@@ -153,7 +179,14 @@ impl Segment {
         }
     }
 
-    fn read(&self, from: u64, take: u64, cursors: &mut Cursors, into: &mut Vec<u8>) -> io::Result<()> {
+    fn read(
+        &self,
+        from: u64,
+        take: u64,
+        cursors: &mut Cursors,
+        watch: Watch<'_>,
+        into: &mut Vec<u8>,
+    ) -> io::Result<()> {
         match self {
             Self::Raw { octets, offset, .. } => {
                 let found = read_range(&**octets, offset + from, take as usize)?;
@@ -168,7 +201,7 @@ impl Segment {
                     let found = octets.get(start..).and_then(|rest| rest.get(..take as usize));
                     into.extend_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
                 }
-                None => cursors.read(part, skip + from, take, into)?,
+                None => cursors.read(part, skip + from, take, watch, into)?,
             },
             Self::Made { octets, from: start, .. } => {
                 let start = start + from as usize;
@@ -268,18 +301,36 @@ struct Cursor {
 }
 
 impl Cursors {
-    fn read(&mut self, part: &Arc<Decoded>, from: u64, take: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    fn read(
+        &mut self,
+        part: &Arc<Decoded>,
+        from: u64,
+        take: u64,
+        watch: Watch<'_>,
+        into: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let usable = |cursor: &Cursor| Arc::ptr_eq(&cursor.part, part) && cursor.at <= from;
         let mut cursor = match self.0.iter().position(usable) {
             Some(index) => self.0.remove(index),
             None => Cursor { part: Arc::clone(part), at: 0, reader: part.open() },
         };
-        io::copy(&mut (&mut cursor.reader).take(from - cursor.at), &mut io::sink())?;
-        let found = (&mut cursor.reader).take(take).read_to_end(into)? as u64;
-        if found < take {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        while cursor.at < from {
+            watch()?;
+            let step = (from - cursor.at).min(CHUNK);
+            if io::copy(&mut (&mut cursor.reader).take(step), &mut io::sink())? < step {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            cursor.at += step;
         }
-        cursor.at = from + take;
+        let end = from + take;
+        while cursor.at < end {
+            watch()?;
+            let step = (end - cursor.at).min(CHUNK);
+            if ((&mut cursor.reader).take(step).read_to_end(into)? as u64) < step {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            cursor.at += step;
+        }
         if self.0.len() >= CURSORS {
             self.0.remove(0);
         }
@@ -293,12 +344,19 @@ impl Cursors {
 #[allow(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct Writer {
     segments: Vec<Segment>,
+    size: u64,
     pending: Vec<u8>,
 }
 
 impl Writer {
     pub(crate) fn write(&mut self, octets: &[u8]) {
+        self.size += octets.len() as u64;
         self.pending.extend_from_slice(octets);
+    }
+
+    /// Octets so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// `false` when the content would have too many pieces.
@@ -308,6 +366,7 @@ impl Writer {
         if self.segments.len() + fresh.clone().count() >= SEGMENTS {
             return false;
         }
+        self.size = self.size.saturating_add(blob.size());
         self.segments.extend(fresh.cloned());
         true
     }
@@ -360,10 +419,16 @@ mod tests {
                     let mut read = Vec::new();
                     let content = slice.content(Coding::Identity);
                     content.open(&*octets).read_to_end(&mut read).unwrap();
-                    assert_eq!(blob.read(offset, len, &mut cursors).unwrap(), expected[from..to]);
-                    assert_eq!(slice.read(0, u64::MAX, &mut cursors).unwrap(), expected[from..to]);
+                    assert_eq!(blob.read(offset, len, &mut cursors, &|| Ok(())).unwrap(), expected[from..to]);
+                    assert_eq!(
+                        slice.read(0, u64::MAX, &mut cursors, &|| Ok(())).unwrap(),
+                        expected[from..to]
+                    );
                     assert_eq!(read, expected[from..to], "the journal's recipe");
-                    assert_eq!(slice.digest(&mut cursors).unwrap(), Digest::of(&expected[from..to]));
+                    assert_eq!(
+                        slice.digest(&mut cursors, &|| Ok(())).unwrap(),
+                        Digest::of(&expected[from..to])
+                    );
                 }
             }
         }
@@ -374,10 +439,13 @@ mod tests {
         let (_, blob, expected) = composed(0);
         let size = expected.len() as u64;
         assert_eq!(
-            blob.read(size - 1, 100, &mut Cursors::default()).unwrap(),
+            blob.read(size - 1, 100, &mut Cursors::default(), &|| Ok(())).unwrap(),
             expected[expected.len() - 1..]
         );
-        assert_eq!(blob.read(u64::MAX, u64::MAX, &mut Cursors::default()).unwrap(), Vec::<u8>::new());
+        assert_eq!(
+            blob.read(u64::MAX, u64::MAX, &mut Cursors::default(), &|| Ok(())).unwrap(),
+            Vec::<u8>::new()
+        );
         assert!(blob.slice(size, 1).is_none());
         assert!(blob.slice(u64::MAX, 2).is_none());
     }
@@ -406,12 +474,34 @@ mod tests {
         let mut cursors = Cursors::default();
         for at in (0..size).step_by(64 << 10) {
             assert_eq!(
-                blob.read(at, 64 << 10, &mut cursors).unwrap().len() as u64,
+                blob.read(at, 64 << 10, &mut cursors, &|| Ok(())).unwrap().len() as u64,
                 (size - at).min(64 << 10)
             );
         }
         let read = counted.1.load(Ordering::Relaxed);
         assert!(read <= 2 * size + (1 << 20), "{read} octets read for a part of {size}");
+    }
+
+    #[test]
+    fn a_long_read_or_digest_stops_at_the_chunk_where_the_watch_fails() {
+        let size = KEEP as u64 + (1 << 20);
+        let counted = Arc::new(Counted(vec![7; size as usize], AtomicU64::new(0)));
+        let octets: Arc<dyn Octets> = Arc::clone(&counted) as Arc<dyn Octets>;
+        let blob = decoded(&octets, 0, size, 0);
+        let calls = AtomicU64::new(0);
+        let watch = || match calls.fetch_add(1, Ordering::Relaxed) {
+            0..8 => Ok(()),
+            _ => Err(io::Error::other("no time is left")),
+        };
+        let before = counted.1.load(Ordering::Relaxed);
+        for fails in [
+            blob.digest(&mut Cursors::default(), &watch).map(drop),
+            blob.read(size - 1, 1, &mut Cursors::default(), &watch).map(drop),
+        ] {
+            assert_eq!(fails.unwrap_err().to_string(), "no time is left");
+        }
+        let read = counted.1.load(Ordering::Relaxed) - before;
+        assert!(read <= 10 * CHUNK, "{read} octets read");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use postroom_mail::{Digest, Effect, EffectId, KvWrite, Label, Timestamp, Verdict};
+use postroom_mail::{Action, Digest, Effect, EffectId, KvWrite, Label, Name, Timestamp, Verdict};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTableError};
 
 use crate::bindings::{baseline, mime, plugin};
@@ -27,6 +27,8 @@ pub(crate) struct Invocation {
     pub(crate) cursors: Cursors,
     /// Octets made so far, finished or not: bounds what the host keeps for a plugin.
     pub(crate) made: u64,
+    /// The plugin's log says already what is wrong with the structure.
+    pub(crate) told_flaws: bool,
     work: Option<Work>,
     table: ResourceTable,
 }
@@ -70,6 +72,11 @@ impl Work {
     ) -> Self {
         Self { step, message, earlier, kv, queue: Queue::default() }
     }
+
+    pub(crate) fn id_of(&self, sink: &Name, action: &Action, digest: &Digest) -> EffectId {
+        let step = &self.step;
+        Effect::derive_id(&self.message.id(), &step.pipeline, &step.step, sink, action, digest)
+    }
 }
 
 impl Invocation {
@@ -98,6 +105,7 @@ impl Invocation {
             ambience,
             cursors: Cursors::default(),
             made: 0,
+            told_flaws: false,
             work,
             table,
         }
@@ -109,6 +117,17 @@ impl Invocation {
     /// `invalid`, outside of `handle`.
     pub(crate) fn work(&mut self) -> Result<&mut Work, Refusal> {
         self.work.as_mut().ok_or_else(|| Refusal::invalid("only `handle` can ask for this"))
+    }
+
+    /// Octets that all effects of the call may have together, and so one content.
+    pub(crate) fn effect_octets(&self) -> u64 {
+        let message = self.work.as_ref().map_or(0, |work| work.message.octets().len());
+        self.limits.effect_octets.max(message.saturating_mul(2))
+    }
+
+    /// Whether work on that many octets of the message is on the house: what is kept for all steps is, within reason.
+    pub(crate) fn is_free(&self, octets: u64) -> bool {
+        self.work.as_ref().is_some_and(|work| work.message.is_free(octets))
     }
 
     /// Takes out what was asked for.

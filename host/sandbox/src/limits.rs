@@ -63,7 +63,7 @@ impl Default for Limits {
             memory: 64 << 20,
             cpu: Duration::from_secs(2),
             wall: Duration::from_secs(30),
-            effects: 32,
+            effects: 256,
             effect_octets: 256 << 20,
             made_octets: 4 << 20,
             recipients: 10,

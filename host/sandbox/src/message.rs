@@ -1,10 +1,11 @@
 //! One retrieved message as all steps of a chain see it. Everything but the raw octets is derived, lazily and once.
 //!
-//! A message whose structure cannot be found has none: no parts, no body, and a flaw that says why. That is never an
-//! error of the message, because its raw octets can still be stored and sent on. Only failing storage is an error.
+//! A message whose structure cannot be found has one part of unknown octets, which is its whole body, and a flaw that
+//! says why: what could not be looked into counts as an attachment. That is never an error of the message, because its
+//! raw octets can still be stored and sent on. Only failing storage is an error.
 
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use postroom_mail::header::HeaderBlock;
@@ -13,6 +14,9 @@ use postroom_mail::{MessageId, Octets, Provenance, transfer};
 
 use crate::blob::{Blob, Decoded};
 use crate::mime::{Mime, ParseError};
+
+/// So many times the size of a message may be worked on without charging a plugin: every part decoded and digested.
+const FREE: u64 = 4;
 
 /// A message and what was derived from it so far. Share it between the steps of a chain.
 pub struct Message {
@@ -24,6 +28,8 @@ pub struct Message {
     header: OnceLock<HeaderBlock>,
     tree: OnceLock<Tree>,
     keeping: Arc<AtomicU64>,
+    /// Octets worked on without charging a plugin.
+    free: AtomicU64,
 }
 
 /// The message a handle refers to.
@@ -48,7 +54,6 @@ pub enum ReadError {
     Parser(String),
 }
 
-#[derive(Default)]
 struct Tree {
     structure: Structure,
     leaves: Vec<Leaf>,
@@ -73,6 +78,7 @@ impl Message {
             header: OnceLock::new(),
             tree: OnceLock::new(),
             keeping: Arc::default(),
+            free: AtomicU64::new(0),
         }
     }
 
@@ -103,7 +109,8 @@ impl Message {
         Ok(self.header.get_or_init(|| header))
     }
 
-    /// The MIME tree; found at the first call, by the sandboxed parser. Empty when it could not be found.
+    /// The MIME tree; found at the first call, by the sandboxed parser. When it could not be found, or only in part, one
+    /// leaf of type application/octet-stream stands for the whole body.
     ///
     /// # Errors
     /// When the storage fails or the parser could not be run at all.
@@ -114,6 +121,18 @@ impl Message {
     /// What is wrong with the structure, as far as it was asked for; empty when nothing is.
     pub fn flaws(&self) -> &[String] {
         self.tree.get().map_or(&[], |tree| &tree.flaws)
+    }
+
+    /// Whether work on that many more octets need not be charged. Parts may overlap: they must not add up without end.
+    pub(crate) fn is_free(&self, octets: u64) -> bool {
+        self.free.fetch_add(octets, Ordering::Relaxed).saturating_add(octets)
+            <= FREE.saturating_mul(self.octets.len())
+    }
+
+    /// Whether the content of a leaf was made already.
+    pub(crate) fn has_content(&self, leaf: usize) -> bool {
+        let leaf = self.tree.get().and_then(|tree| tree.leaves.get(leaf));
+        leaf.is_some_and(|leaf| leaf.content.get().is_some())
     }
 
     /// Whether the structure was found already.
@@ -140,6 +159,11 @@ impl Message {
         Ok(self.node(leaf)?.is_some_and(|node| structure.is_attachment(node)))
     }
 
+    pub(crate) fn is_inline(&self, leaf: usize) -> Result<bool, ReadError> {
+        let structure = self.structure()?;
+        Ok(self.node(leaf)?.is_some_and(|node| structure.is_inline(node)))
+    }
+
     /// The decoded content of a leaf.
     pub(crate) fn content(&self, leaf: usize) -> Result<Option<Arc<Blob>>, ReadError> {
         let tree = self.tree()?;
@@ -156,7 +180,7 @@ impl Message {
                 Blob::decoded(Decoded::new(octets, offset, len, encoding, Arc::clone(&self.keeping)))?
             }
         };
-        Ok(Some(Arc::clone(leaf.content.get_or_init(|| Arc::new(blob)))))
+        Ok(Some(Arc::clone(leaf.content.get_or_init(|| Arc::new(blob.shared())))))
     }
 
     /// The first text of that type, decoded to UTF-8 and cut to `cap` octets.
@@ -179,15 +203,40 @@ impl Message {
         Ok(Some(text))
     }
 
+    /// What stands for a body that could not be looked into.
+    fn whole_body(&self) -> Result<Node, ReadError> {
+        let body_start = self.header()?.body_offset();
+        Ok(Node {
+            parent: None,
+            path: "0".to_owned(),
+            content_type: "application/octet-stream".to_owned(),
+            charset: None,
+            encoding: Encoding::Identity,
+            disposition: None,
+            filename: None,
+            content_id: None,
+            header_start: 0,
+            body_start,
+            body_end: self.octets.len().max(body_start),
+            is_container: false,
+            damaged: true,
+        })
+    }
+
     fn tree(&self) -> Result<&Tree, ReadError> {
         if let Some(tree) = self.tree.get() {
             return Ok(tree);
         }
         let tree = match &self.mime {
-            None => Tree { flaws: vec!["there is no MIME parser".to_owned()], ..Tree::default() },
+            None => Tree::opaque(self.whole_body()?, "there is no MIME parser".to_owned()),
             Some(mime) => match mime.parse(&*self.octets) {
-                Ok(structure) => Tree::of(structure),
-                Err(ParseError::Flawed(flaw)) => Tree { flaws: vec![flaw], ..Tree::default() },
+                Ok(mut structure) => {
+                    if structure.truncated {
+                        structure.nodes.push(self.whole_body()?);
+                    }
+                    Tree::of(structure)
+                }
+                Err(ParseError::Flawed(flaw)) => Tree::opaque(self.whole_body()?, flaw),
                 Err(ParseError::Storage(error)) => return Err(error.into()),
                 Err(ParseError::Unavailable(text)) => return Err(ReadError::Parser(text)),
             },
@@ -197,9 +246,14 @@ impl Message {
 }
 
 impl Tree {
+    fn opaque(body: Node, flaw: String) -> Self {
+        let structure = Structure { nodes: vec![body], truncated: true };
+        Self { structure, leaves: vec![Leaf { node: 0, content: OnceLock::new() }], flaws: vec![flaw] }
+    }
+
     fn of(structure: Structure) -> Self {
-        let leaves = structure.leaves().map(|(node, _)| Leaf { node, content: OnceLock::new() }).collect();
-        let damaged = structure.nodes.iter().filter(|node| node.damaged).count();
+        let leaves = structure.parts().map(|(node, _)| Leaf { node, content: OnceLock::new() }).collect();
+        let damaged = structure.nodes.iter().filter(|node| node.damaged && node.path != "0").count();
         let mut flaws = Vec::new();
         if structure.truncated {
             flaws.push("the message has more parts than are looked at".to_owned());

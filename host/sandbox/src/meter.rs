@@ -67,6 +67,11 @@ impl Meter {
         Ok(())
     }
 
+    /// As [`Meter::check`], for the inside of reads.
+    pub(crate) fn check_io(&self) -> std::io::Result<()> {
+        self.check().map_err(std::io::Error::other)
+    }
+
     /// So far.
     pub(crate) fn usage(&self) -> Usage {
         Usage {

@@ -91,10 +91,7 @@ impl Mime {
         let tree = match call.result {
             Ok(Ok(tree)) => tree,
             Ok(Err(text)) => return Err(flawed(&neutral(&text, 500))),
-            Err(cause @ (Cause::Busy(_) | Cause::Host(_))) => {
-                return Err(ParseError::Unavailable(cause.to_string()));
-            }
-            Err(cause) => return Err(flawed(&format!("the parser {cause}"))),
+            Err(cause) => return Err(failed(&cause)),
         };
         let span = Span { skeleton: &skeleton, seen, size: octets.len() };
         let nodes = checked(tree.nodes, &span)
@@ -106,6 +103,21 @@ impl Mime {
 impl std::fmt::Debug for Mime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mime").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Elapsed time says how busy this machine is: then, too, the mail is not to blame.
+fn failed(cause: &Cause) -> ParseError {
+    match cause {
+        Cause::Busy(_) | Cause::Host(_) | Cause::WallTime { .. } => {
+            ParseError::Unavailable(cause.to_string())
+        }
+        Cause::CpuTime { .. }
+        | Cause::Memory { .. }
+        | Cause::Limit { .. }
+        | Cause::Trap { .. }
+        | Cause::Exit(_)
+        | Cause::Failed { .. } => flawed(&format!("the parser {cause}")),
     }
 }
 
@@ -284,6 +296,18 @@ mod tests {
         };
         assert!(deep(DEPTH).is_ok());
         assert!(deep(DEPTH + 1).is_err());
+    }
+
+    #[test]
+    fn a_parser_that_took_long_may_be_tried_again_and_one_that_worked_long_may_not() {
+        let limit = Duration::from_secs(1);
+        for cause in [Cause::WallTime { limit }, Cause::Busy(String::new()), Cause::Host(String::new())] {
+            assert!(matches!(failed(&cause), ParseError::Unavailable(_)), "{cause}");
+        }
+        let trap = Cause::Trap { what: "unreachable".to_owned(), stderr_tail: String::new() };
+        for cause in [Cause::CpuTime { limit }, trap] {
+            assert!(matches!(failed(&cause), ParseError::Flawed(_)), "{cause}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Refusal {
 }
 
 /// Ends the call. Thrown as a wasmtime error and found again by its type.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Breach {
     #[error("used more than {limit:?} of CPU time")]
     CpuTime { limit: Duration },
@@ -81,6 +81,10 @@ impl From<ResourceTableError> for Refusal {
     }
 }
 
+/// What a failed read means: the storage failed, unless a breach was thrown through it.
 pub(crate) fn storage(error: &io::Error) -> Breach {
+    if let Some(breach) = error.get_ref().and_then(|inner| inner.downcast_ref::<Breach>()) {
+        return breach.clone();
+    }
     Breach::Host(format!("reading the message failed: {error}"))
 }

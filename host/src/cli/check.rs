@@ -80,7 +80,12 @@ pub(super) fn check(context: &Context, args: &Args) -> Outcome {
 fn steps(live: &Live) -> Vec<StepLine> {
     let mut lines = Vec::new();
     for chain in live.plugins.chains() {
-        let configured = live.config.pipelines.get(&chain.name).map(|pipeline| pipeline.steps.as_slice()).unwrap_or_default();
+        let configured = live
+            .config
+            .pipelines
+            .get(&chain.name)
+            .map(|pipeline| pipeline.steps.as_slice())
+            .unwrap_or_default();
         for (step, configured) in chain.steps.iter().zip(configured) {
             lines.push(StepLine {
                 pipeline: chain.name.to_string(),
@@ -101,8 +106,15 @@ async fn probe(live: &Live) -> Vec<Probe> {
     for (id, account) in live.config.accounts.iter().filter(|(_, account)| account.enabled) {
         let what = format!("account {id} ({}:{})", account.host, account.port);
         probes.push(match source::probe(account, &live.config.base).await {
-            Ok(count) => Probe { what, ok: true, facts: vec![format!("logged in, {count} messages there")], hint: None },
-            Err(error) => Probe { what, ok: false, facts: vec![error.to_string()], hint: Some(error.hint(account)) },
+            Ok(count) => Probe {
+                what,
+                ok: true,
+                facts: vec![format!("logged in, {count} messages there")],
+                hint: None,
+            },
+            Err(error) => {
+                Probe { what, ok: false, facts: vec![error.to_string()], hint: Some(error.hint(account)) }
+            }
         });
     }
     for (name, sink) in &live.sinks {
@@ -116,7 +128,13 @@ async fn probe(live: &Live) -> Vec<Probe> {
 }
 
 fn print(checked: &Checked, config: &Config) {
-    println!("{}: {} accounts, {} sinks, {} pipelines\n", checked.config, config.accounts.len(), config.sinks.len(), config.pipelines.len());
+    println!(
+        "{}: {} accounts, {} sinks, {} pipelines\n",
+        checked.config,
+        config.accounts.len(),
+        config.sinks.len(),
+        config.pipelines.len()
+    );
     let mut table = Table::new(["PIPELINE", "STEP", "PLUGIN", "SHA-256", "SINKS", "REQUIRED", "ON ERROR"]);
     for step in &checked.steps {
         table.row([

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postroom_practice::maildrop::{Lines, load_directory};
-use postroom_practice::{Authority, CertificateKind, Maildrop, MaildropConfig, Receiver, ReceiverConfig, Security};
+use postroom_practice::{
+    Authority, CertificateKind, Maildrop, MaildropConfig, Receiver, ReceiverConfig, Security,
+};
 use postroom_spool::{EffectState, History, MessageState};
 
 use super::output::{self, Table};
@@ -45,13 +47,17 @@ const SAMPLES: [&[u8]; 12] = [
 pub(super) fn demo(context: &Context, args: &Args) -> Outcome {
     let messages = match &args.mail {
         None => SAMPLES.iter().map(|octets| with_crlf(octets)).collect(),
-        Some(directory) => load_directory(directory, Lines::Crlf).map_err(|error| Failure::new(Exit::NoInput, error))?,
+        Some(directory) => {
+            load_directory(directory, Lines::Crlf).map_err(|error| Failure::new(Exit::NoInput, error))?
+        }
     };
     create(&args.dir.join("forwarded"))?;
     let dir = std::fs::canonicalize(&args.dir)?;
     // The servers need a runtime of their own: `once` brings the host's.
     let servers = setup::runtime()?;
-    let practice = servers.block_on(Practice::start(&dir, messages)).map_err(|error| Failure::new(Exit::Software, error))?;
+    let practice = servers
+        .block_on(Practice::start(&dir, messages))
+        .map_err(|error| Failure::new(Exit::Software, error))?;
     let path = dir.join("postroom.toml");
     write(&path, &practice.configuration())?;
     let (host, summary) = once::perform(Config::load(&path)?)?;
@@ -78,7 +84,8 @@ impl Practice {
         let authority = Authority::new()?;
         authority.write_pem(&dir.join("practice-ca.pem"))?;
         let identity = authority.issue(CertificateKind::Good)?;
-        let maildrop = MaildropConfig::new(Security::Implicit(identity.clone())).account(USER, PASSWORD, messages);
+        let maildrop =
+            MaildropConfig::new(Security::Implicit(identity.clone())).account(USER, PASSWORD, messages);
         let maildrop = Maildrop::start(maildrop).await?;
         let receiver = ReceiverConfig::new(Security::Implicit(identity)).directory(dir.join("forwarded"));
         let receiver = Receiver::start(receiver).await?;
@@ -205,7 +212,9 @@ fn delivered(history: &History) -> String {
     for record in history.effects.iter().filter(|record| record.state == EffectState::Done) {
         *sinks.entry(record.effect.sink.as_str()).or_default() += 1;
     }
-    let shown = sinks.iter().map(|(sink, times)| if *times == 1 { (*sink).to_owned() } else { format!("{sink} x{times}") });
+    let shown = sinks
+        .iter()
+        .map(|(sink, times)| if *times == 1 { (*sink).to_owned() } else { format!("{sink} x{times}") });
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -243,18 +252,21 @@ fn with_crlf(octets: &[u8]) -> Vec<u8> {
 }
 
 fn create(dir: &Path) -> Result<(), Failure> {
-    let wrong = |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot make {}: {error}", dir.display()));
+    let wrong =
+        |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot make {}: {error}", dir.display()));
     std::fs::create_dir_all(dir).map_err(wrong)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let wrong = |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()));
+    let wrong =
+        |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()));
     std::fs::write(path, text).map_err(wrong)
 }
 
 fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(secret.as_bytes())
 }

@@ -119,7 +119,9 @@ impl From<postroom_sandbox::LoadError> for Failure {
 impl From<postroom_spool::Error> for Failure {
     fn from(error: postroom_spool::Error) -> Self {
         let exit = match &error {
-            postroom_spool::Error::InUse { .. } | postroom_spool::Error::Full { .. } => Exit::TemporaryFailure,
+            postroom_spool::Error::InUse { .. } | postroom_spool::Error::Full { .. } => {
+                Exit::TemporaryFailure
+            }
             postroom_spool::Error::Conflict(_) => Exit::Software,
             _ => Exit::Io,
         };

@@ -31,7 +31,9 @@ pub(super) fn init(context: &Context, args: &Args) -> Outcome {
     let path = context.config.clone().unwrap_or_else(|| PathBuf::from("postroom.toml"));
     if path.exists() {
         let text = format!("{} is there already, and nothing is overwritten", path.display());
-        return Err(Failure::new(Exit::CannotCreate, anyhow::anyhow!(text)).hint("name another file with --config"));
+        return Err(
+            Failure::new(Exit::CannotCreate, anyhow::anyhow!(text)).hint("name another file with --config")
+        );
     }
     let ask = !args.yes && std::io::stdin().is_terminal();
     let answer = |given: &Option<String>, question: &str, default: &str| match given {
@@ -45,7 +47,8 @@ pub(super) fn init(context: &Context, args: &Args) -> Outcome {
     let archive = answer(&args.archive, "archive messages in", "archive")?;
     let secret = format!("secrets/{account}");
     let text = template::render(&Answers { account, host, user, secret: secret.clone(), archive });
-    let base = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let base =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
     create_new(&path, &text, 0o640)?;
     let secret_path = base.join(&secret);
     if let Some(directory) = secret_path.parent() {
@@ -76,7 +79,9 @@ fn prompt(question: &str, default: &str) -> Result<String, Failure> {
 
 fn create_new(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt;
-    let wrong = |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;
+    let wrong =
+        |error| Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()));
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(wrong)?;
     file.write_all(text.as_bytes()).map_err(wrong)
 }

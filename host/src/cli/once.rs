@@ -35,7 +35,11 @@ pub(super) fn perform(config: Config) -> Result<(Arc<Host>, Summary), Failure> {
 }
 
 fn bar() -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(0), target);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg:42} [{bar:30}] {pos}/{len} {elapsed}") {
         bar.set_style(style.progress_chars("=> "));
@@ -65,13 +69,19 @@ fn watch(bar: ProgressBar) -> Observer {
             bar.set_message(format!("{sink}: {}", if done { "delivered" } else { "waits" }));
         }
         Progress::Quarantined { message, reason } => {
-            bar.println(format!("set aside {}: {}", message.0.short(12), postroom_mail::rules::neutral(&reason, 120)));
+            bar.println(format!(
+                "set aside {}: {}",
+                message.0.short(12),
+                postroom_mail::rules::neutral(&reason, 120)
+            ));
         }
         Progress::Refused { account, reason } => {
             bar.inc(2);
             bar.println(format!("{account}: {}", postroom_mail::rules::neutral(&reason, 160)));
         }
-        Progress::Removed { account, count } => bar.println(format!("{account}: {count} deleted on the server")),
+        Progress::Removed { account, count } => {
+            bar.println(format!("{account}: {count} deleted on the server"))
+        }
         Progress::Polled { account, error: Some(error) } => {
             bar.println(format!("{account}: {}", postroom_mail::rules::neutral(&error, 160)));
         }
@@ -81,7 +91,8 @@ fn watch(bar: ProgressBar) -> Observer {
 
 /// The table, then the totals, then what went wrong.
 pub(super) fn print(summary: &Summary) {
-    let mut table = Table::new(["ACCOUNT", "ON SERVER", "NEW", "RETRIEVED", "SIZE", "LEFT THERE", "DELETED", "RESULT"]);
+    let mut table =
+        Table::new(["ACCOUNT", "ON SERVER", "NEW", "RETRIEVED", "SIZE", "LEFT THERE", "DELETED", "RESULT"]);
     for (id, report) in &summary.accounts {
         table.row([
             id.to_string(),
@@ -128,7 +139,11 @@ pub(super) fn print(summary: &Summary) {
 pub(super) fn exit(summary: &Summary) -> Exit {
     let mut failed = summary.accounts.values().filter(|report| report.error.is_some()).peekable();
     if failed.peek().is_some() {
-        return if failed.any(|report| report.needs_a_person) { Exit::Unavailable } else { Exit::TemporaryFailure };
+        return if failed.any(|report| report.needs_a_person) {
+            Exit::Unavailable
+        } else {
+            Exit::TemporaryFailure
+        };
     }
     let counts = &summary.counts;
     if counts.effects_open + counts.waiting + counts.planned > 0 { Exit::TemporaryFailure } else { Exit::Ok }

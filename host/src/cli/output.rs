@@ -11,7 +11,8 @@ use super::Failure;
 /// # Errors
 /// When the value has no JSON form.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(super::Exit::Software, error))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new(super::Exit::Software, error))?;
     println!("{text}");
     Ok(())
 }
@@ -40,7 +41,9 @@ impl Table {
     /// Prints it.
     pub(super) fn print(&self) {
         let columns = self.rows.first().map_or(0, Vec::len);
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
         let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         for row in &self.rows {
             let mut line = String::new();

@@ -23,7 +23,8 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
     let Verb::Inspect { plugin } = verb;
     let reference = PluginRef::parse(plugin, &std::env::current_dir()?);
     let octets = read(&reference)?;
-    let inspection = setup::sandbox(None, 1)?.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
+    let inspection =
+        setup::sandbox(None, 1)?.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
     if context.json {
         output::json(&document(&reference, &inspection))?;
     } else {
@@ -35,8 +36,10 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
 fn read(reference: &PluginRef) -> Result<Vec<u8>, Failure> {
     match reference {
         PluginRef::Bundled(name) => postroom_bundle::bundled(name).map(<[u8]>::to_vec).ok_or_else(|| {
-            let text = format!("there is no bundled plugin {name:?} (there are {})", pipeline::bundled_names());
-            Failure::new(Exit::Data, anyhow::anyhow!(text)).hint("a file of yours is named by its path, for example \"./mine.wasm\"")
+            let text =
+                format!("there is no bundled plugin {name:?} (there are {})", pipeline::bundled_names());
+            Failure::new(Exit::Data, anyhow::anyhow!(text))
+                .hint("a file of yours is named by its path, for example \"./mine.wasm\"")
         }),
         PluginRef::File(path) => std::fs::read(path).map_err(|error| {
             Failure::new(Exit::NoInput, anyhow::anyhow!("cannot read the plugin {}: {error}", path.display()))

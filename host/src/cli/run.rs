@@ -19,7 +19,8 @@ pub(super) fn run(context: &Context) -> Outcome {
     let host = setup::host(config, Observer::none())?;
     tracing::info!(config = %path.display(), accounts = host.live.load().config.accounts.len(), "running");
     let ended = runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -60,11 +60,19 @@ impl Context {
     /// When there is no state yet.
     pub(super) fn read_spool(&self) -> Result<Arc<dyn Spool>, Failure> {
         let (_, config) = self.load()?;
-        if !config.state.exists() {
-            let text = format!("there is no state at {} yet: nothing was retrieved so far", config.state.display());
-            return Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)).hint("run `postroom once` first"));
+        match SqliteSpool::open_readonly(&config.state) {
+            Ok(spool) => Ok(Arc::new(spool)),
+            Err(postroom_spool::Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                let text = format!(
+                    "there is no state at {} yet: nothing was retrieved so far",
+                    config.state.display()
+                );
+                Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)).hint("run `postroom once` first"))
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(Arc::new(SqliteSpool::open_readonly(&config.state)?))
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
     let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
     let live = Live::build(config, &sandbox)?;
     let Some(chain) = live.plugins.chain(&provenance.account) else {
-        return Err(Failure::new(Exit::Config, anyhow::anyhow!("account {} has no pipeline", provenance.account)));
+        return Err(Failure::new(
+            Exit::Config,
+            anyhow::anyhow!("account {} has no pipeline", provenance.account),
+        ));
     };
     let octets: Arc<dyn Octets> = Arc::new(octets);
     let message = Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
@@ -53,7 +56,9 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
     match chain.run(&message, &kv, true) {
         Ok(plan) => {
             if context.json {
-                output::json(&serde_json::json!({ "message": provenance.message(), "provenance": provenance, "plan": plan }))?;
+                output::json(
+                    &serde_json::json!({ "message": provenance.message(), "provenance": provenance, "plan": plan }),
+                )?;
             } else {
                 print_plan(&provenance, &plan);
             }
@@ -80,23 +85,37 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, Failure> {
     } else {
         std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut octets))
     };
-    read.map_err(|error| Failure::new(Exit::NoInput, anyhow::anyhow!("cannot read the message {}: {error}", file.display())))?;
+    read.map_err(|error| {
+        Failure::new(Exit::NoInput, anyhow::anyhow!("cannot read the message {}: {error}", file.display()))
+    })?;
     Ok(octets)
 }
 
 fn choose(config: &crate::config::Config, wanted: Option<&str>) -> Result<AccountId, Failure> {
     let known = || config.accounts.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match wanted {
-        None => config.accounts.keys().next().cloned().ok_or_else(|| Failure::new(Exit::Config, anyhow::anyhow!("no account is configured"))),
+        None => config
+            .accounts
+            .keys()
+            .next()
+            .cloned()
+            .ok_or_else(|| Failure::new(Exit::Config, anyhow::anyhow!("no account is configured"))),
         Some(wanted) => {
             let found = config.accounts.keys().find(|id| id.as_str() == wanted).cloned();
-            found.ok_or_else(|| Failure::usage(anyhow::anyhow!("there is no account {wanted:?} (there are {})", known())))
+            found.ok_or_else(|| {
+                Failure::usage(anyhow::anyhow!("there is no account {wanted:?} (there are {})", known()))
+            })
         }
     }
 }
 
 fn print_plan(provenance: &Provenance, plan: &Plan) {
-    println!("message {} as if from account {}, {} octets; nothing is sent\n", provenance.message().0.short(16), provenance.account, provenance.size);
+    println!(
+        "message {} as if from account {}, {} octets; nothing is sent\n",
+        provenance.message().0.short(16),
+        provenance.account,
+        provenance.size
+    );
     print_steps(&plan.trace);
     let mut table = Table::new(["STEP", "EFFECT", "SINK", "TARGET", "OCTETS", "REQUIRED"]);
     for effect in &plan.effects {
@@ -120,9 +139,15 @@ fn print_plan(provenance: &Provenance, plan: &Plan) {
 
 fn verdict(plan: &Plan) -> String {
     match &plan.verdict {
-        Verdict::Quarantine { step, reason } => format!("verdict: quarantined by {step}: {}", neutral(reason, 300)),
-        Verdict::Discard { step, reason } => format!("verdict: discarded by {step}: {}", neutral(reason, 300)),
-        Verdict::Keep if plan.effects.is_empty() => "verdict: kept on the server, since no step made a copy of it".to_owned(),
+        Verdict::Quarantine { step, reason } => {
+            format!("verdict: quarantined by {step}: {}", neutral(reason, 300))
+        }
+        Verdict::Discard { step, reason } => {
+            format!("verdict: discarded by {step}: {}", neutral(reason, 300))
+        }
+        Verdict::Keep if plan.effects.is_empty() => {
+            "verdict: kept on the server, since no step made a copy of it".to_owned()
+        }
         Verdict::Keep => "verdict: delivered as above".to_owned(),
     }
 }

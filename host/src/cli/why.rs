@@ -60,7 +60,14 @@ fn print(history: &History, config: &Config) {
         println!("\nsteps");
     }
     for step in &history.trace {
-        println!("  {}: {} ({} µs, plugin {} {})", step.step, neutral(&step.outcome, 200), step.cpu_us, step.plugin, step.plugin_digest.short(12));
+        println!(
+            "  {}: {} ({} µs, plugin {} {})",
+            step.step,
+            neutral(&step.outcome, 200),
+            step.cpu_us,
+            step.plugin,
+            step.plugin_digest.short(12)
+        );
         for line in &step.log {
             println!("    {} {}{}", line.level, line.message, fields(&line.fields));
         }
@@ -106,10 +113,14 @@ fn state(state: MessageState) -> &'static str {
 fn effect_state(state: EffectState, attempts: u32) -> String {
     match state {
         EffectState::Pending if attempts == 0 => "waiting".to_owned(),
-        EffectState::Pending => format!("waiting after {}", output::count(attempts.into(), "attempt", "attempts")),
+        EffectState::Pending => {
+            format!("waiting after {}", output::count(attempts.into(), "attempt", "attempts"))
+        }
         EffectState::Inflight => "being carried out".to_owned(),
         EffectState::Done => "done".to_owned(),
-        EffectState::Parked => format!("parked after {}", output::count(attempts.into(), "attempt", "attempts")),
+        EffectState::Parked => {
+            format!("parked after {}", output::count(attempts.into(), "attempt", "attempts"))
+        }
     }
 }
 
@@ -125,7 +136,10 @@ fn on_server(history: &History, account: Option<&AccountConfig>) -> String {
         Some(DeletePolicy::Done { after }) => match history.state {
             MessageState::Done if history.effects.is_empty() => "kept: no step made a copy of it".to_owned(),
             MessageState::Done | MessageState::Discarded => {
-                format!("deleted by the first poll after {}", moment(history.provenance.retrieved.after(after)))
+                format!(
+                    "deleted by the first poll after {}",
+                    moment(history.provenance.retrieved.after(after))
+                )
             }
             _ => "kept until every required effect has its receipt".to_owned(),
         },

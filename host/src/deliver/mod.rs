@@ -142,7 +142,9 @@ async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> 
 fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
     let reason = error.to_string();
     match error.disposition() {
-        Disposition::Retry { .. } => Settlement::Hold { at: host.clock.now().after(Duration::from_secs(60)), reason },
+        Disposition::Retry { .. } => {
+            Settlement::Hold { at: host.clock.now().after(Duration::from_secs(60)), reason }
+        }
         Disposition::Park | Disposition::Stop => Settlement::Park { reason },
     }
 }
@@ -162,13 +164,20 @@ fn failed(host: &Host, live: &Live, lease: &EffectLease, error: &DeliveryError) 
             Settlement::Hold { at, reason }
         }
         DeliveryError::InDoubt { .. } if lease.attempt >= 2 => Settlement::Park {
-            reason: format!("{reason} (in doubt after attempt {}: look at the receiving side before trying again)", lease.attempt),
+            reason: format!(
+                "in doubt after {} attempts, look at the receiving side before trying again: {reason}",
+                lease.attempt
+            ),
         },
         DeliveryError::InDoubt { .. } => Settlement::Retry { at: again(Duration::from_secs(60)), reason },
         DeliveryError::Temporary { .. } | DeliveryError::Permanent { .. } => match error.disposition() {
             Disposition::Retry { after } => match retry::wait_after(lease.attempt, window(live, lease)) {
-                Some(wait) => Settlement::Retry { at: again(after.map_or(wait, |after| after.max(wait))), reason },
-                None => Settlement::Park { reason: format!("{reason} (gave up after {} attempts)", lease.attempt) },
+                Some(wait) => {
+                    Settlement::Retry { at: again(after.map_or(wait, |after| after.max(wait))), reason }
+                }
+                None => Settlement::Park {
+                    reason: format!("{reason} (gave up after {} attempts)", lease.attempt),
+                },
             },
             Disposition::Park | Disposition::Stop => Settlement::Park { reason },
         },
@@ -195,7 +204,8 @@ fn window(live: &Live, lease: &EffectLease) -> Duration {
     const DEFAULT: Duration = Duration::from_secs(5 * 86_400);
     let account = live.config.accounts.get(&lease.provenance.account);
     let pipeline = account.and_then(|account| live.config.pipelines.get(&account.pipeline));
-    let step = pipeline.and_then(|pipeline| pipeline.steps.iter().find(|step| step.name == lease.effect.step));
+    let step =
+        pipeline.and_then(|pipeline| pipeline.steps.iter().find(|step| step.name == lease.effect.step));
     step.and_then(|step| step.on_error.retry).unwrap_or(DEFAULT)
 }
 

@@ -47,21 +47,44 @@ impl Chain {
     /// # Errors
     /// When a step fails and its `on_error` does not say `skip`.
     pub fn run(&self, message: &Arc<Message>, kv: &Arc<dyn KvRead>, last: bool) -> Result<Plan, RunFailure> {
-        let mut run =
-            Run { effects: Vec::new(), labels: Vec::new(), verdict: Verdict::Keep, kv: Vec::new(), trace: Vec::new() };
+        let mut run = Run {
+            effects: Vec::new(),
+            labels: Vec::new(),
+            verdict: Verdict::Keep,
+            kv: Vec::new(),
+            trace: Vec::new(),
+        };
         for step in &self.steps {
             if run.step(step, message, kv, last)? == Next::Stop {
                 break;
             }
         }
-        Ok(Plan { effects: run.effects, labels: run.labels, verdict: run.verdict, kv: run.kv, trace: run.trace })
+        Ok(Plan {
+            effects: run.effects,
+            labels: run.labels,
+            verdict: run.verdict,
+            kv: run.kv,
+            trace: run.trace,
+        })
     }
 }
 
 impl Run {
-    fn step(&mut self, step: &Step, message: &Arc<Message>, kv: &Arc<dyn KvRead>, last: bool) -> Result<Next, RunFailure> {
+    fn step(
+        &mut self,
+        step: &Step,
+        message: &Arc<Message>,
+        kv: &Arc<dyn KvRead>,
+        last: bool,
+    ) -> Result<Next, RunFailure> {
         if let Some(why) = when::skipped(&step.when, &message.provenance().account, &self.labels) {
-            self.trace.push(trace(step, format!("skipped: {why}"), Vec::new(), Vec::new(), &Usage::default()));
+            self.trace.push(trace(
+                step,
+                format!("skipped: {why}"),
+                Vec::new(),
+                Vec::new(),
+                &Usage::default(),
+            ));
             return Ok(Next::Go);
         }
         match step.plugin.handle(message, &self.labels, kv) {

@@ -64,7 +64,10 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
     }
 }
 
-async fn lease(host: &Arc<Host>, running: &mut JoinSet<Result<(), postroom_spool::Error>>) -> Result<u64, postroom_spool::Error> {
+async fn lease(
+    host: &Arc<Host>,
+    running: &mut JoinSet<Result<(), postroom_spool::Error>>,
+) -> Result<u64, postroom_spool::Error> {
     let live = host.live.load_full();
     let room = live.config.limits.workers.saturating_sub(running.len());
     if room == 0 {
@@ -101,13 +104,16 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         Err(error) => return settle_unreadable(&host, lease, &error).await,
     };
     let octets: Arc<dyn Octets> = Arc::new(body);
-    let message = Arc::new(Message::new(lease.provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
+    let message =
+        Arc::new(Message::new(lease.provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
     let kv: Arc<dyn KvRead> = Arc::new(SpoolKv(Arc::clone(&host.spool)));
     let last = lease.attempt >= most;
     match tokio::task::spawn_blocking(move || chain.run(&message, &kv, last)).await {
         Ok(Ok(plan)) => commit(&host, lease, plan).await,
         Ok(Err(failure)) => settle_failed(&host, lease, last, &failure).await,
-        Err(panic) => set_aside(&host, lease, format!("the host failed while running its plugins: {panic}")).await,
+        Err(panic) => {
+            set_aside(&host, lease, format!("the host failed while running its plugins: {panic}")).await
+        }
     }
 }
 
@@ -139,7 +145,9 @@ async fn settle_failed(
     let now = host.clock.now();
     match failure.disposition {
         Disposition::Retry { after } if !last => {
-            let wait = after.unwrap_or_else(|| Duration::from_secs(60) * 4_u32.saturating_pow(lease.attempt.saturating_sub(1)));
+            let wait = after.unwrap_or_else(|| {
+                Duration::from_secs(60) * 4_u32.saturating_pow(lease.attempt.saturating_sub(1))
+            });
             host.spool.defer(lease, now.after(host.chance.around(wait)), reason, now).await
         }
         Disposition::Retry { .. } => {
@@ -159,7 +167,9 @@ async fn settle_unreadable(
     tracing::error!(message = %lease.message.0.short(12), %error, "a body cannot be read");
     let now = host.clock.now();
     match error.disposition() {
-        Disposition::Retry { .. } => host.spool.put_back(lease, now.after(NOT_READY), error.to_string(), now).await,
+        Disposition::Retry { .. } => {
+            host.spool.put_back(lease, now.after(NOT_READY), error.to_string(), now).await
+        }
         Disposition::Park | Disposition::Stop => set_aside(host, lease, error.to_string()).await,
     }
 }

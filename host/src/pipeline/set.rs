@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
-use postroom_sandbox::{Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission};
+use postroom_sandbox::{
+    Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+};
 
 use crate::config::{Config, OnError, PluginRef, StepConfig, When};
 use crate::sinks::Kind;
@@ -46,7 +48,9 @@ pub struct Step {
 #[derive(Debug, thiserror::Error)]
 pub enum PluginProblem {
     /// No bundled plugin has that name.
-    #[error("pipeline {pipeline}, step {step}: there is no bundled plugin {plugin:?} (there are {known}); a file of yours is named by its path, for example \"./{plugin}.wasm\"")]
+    #[error(
+        "pipeline {pipeline}, step {step}: there is no bundled plugin {plugin:?} (there are {known}); a file of yours is named by its path, for example \"./{plugin}.wasm\""
+    )]
     Unknown {
         /// The pipeline.
         pipeline: Name,
@@ -70,7 +74,9 @@ pub enum PluginProblem {
         source: std::io::Error,
     },
     /// The file is not the one that was pinned.
-    #[error("pipeline {pipeline}, step {step}: {plugin} has the SHA-256 {found}, but the configuration pins {pinned}: if you changed the plugin on purpose, change `sha256`")]
+    #[error(
+        "pipeline {pipeline}, step {step}: {plugin} has the SHA-256 {found}, but the configuration pins {pinned}: if you changed the plugin on purpose, change `sha256`"
+    )]
     Pinned {
         /// The pipeline.
         pipeline: Name,
@@ -116,7 +122,8 @@ impl PluginSet {
             }
             chains.insert(name.clone(), Arc::new(Chain { name: name.clone(), steps }));
         }
-        let by_account = config.accounts.iter().map(|(id, account)| (id.clone(), account.pipeline.clone())).collect();
+        let by_account =
+            config.accounts.iter().map(|(id, account)| (id.clone(), account.pipeline.clone())).collect();
         match (load_mime(sandbox), problems.is_empty()) {
             (Ok(mime), true) => Ok(Self { chains, by_account, mime }),
             (Err(problem), _) => Err(vec![problem].into_iter().chain(problems).collect()),
@@ -151,7 +158,13 @@ fn load_step(
     let digest = Digest::of(&bytes);
     if let Some(pinned) = step.sha256.filter(|pinned| *pinned != digest) {
         let plugin = step.plugin.to_string();
-        return Err(PluginProblem::Pinned { pipeline: pipeline.clone(), step: step.name.clone(), plugin, found: digest, pinned });
+        return Err(PluginProblem::Pinned {
+            pipeline: pipeline.clone(),
+            step: step.name.clone(),
+            plugin,
+            found: digest,
+            pinned,
+        });
     }
     let refused = |source| PluginProblem::Refused {
         pipeline: pipeline.clone(),

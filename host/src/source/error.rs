@@ -78,7 +78,11 @@ impl Error {
             Self::Pop3(error) => error.disposition() == postroom_pop3::Disposition::ParkAccount,
             Self::Trust(_) | Self::Secret(_) => true,
             Self::Tls { source, .. } => certificate(source).is_some(),
-            Self::Resolve { .. } | Self::Connect { .. } | Self::Silent { .. } | Self::Broken { .. } | Self::Spool(_) => false,
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Silent { .. }
+            | Self::Broken { .. }
+            | Self::Spool(_) => false,
         }
     }
 
@@ -123,7 +127,9 @@ fn tls_words(error: &io::Error) -> String {
         Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "the server's certificate is for another name".to_owned()
         }
-        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => "the server's certificate is from an authority that is not trusted".to_owned(),
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "the server's certificate is from an authority that is not trusted".to_owned()
+        }
         Some(other) => format!("the server's certificate is not acceptable ({other})"),
         None => error.to_string(),
     }

@@ -33,7 +33,8 @@ const SPREAD: Duration = Duration::from_secs(10);
 /// Polls every account once, side by side, and reports on each.
 pub async fn poll_all(host: &Arc<Host>) -> BTreeMap<AccountId, Report> {
     let live = host.live.load_full();
-    let mut waiting: Vec<AccountId> = live.config.accounts.iter().filter(|(_, a)| a.enabled).map(|(id, _)| id.clone()).collect();
+    let mut waiting: Vec<AccountId> =
+        live.config.accounts.iter().filter(|(_, a)| a.enabled).map(|(id, _)| id.clone()).collect();
     let mut polls = JoinSet::new();
     let mut reports = BTreeMap::new();
     loop {
@@ -127,7 +128,8 @@ impl Schedule {
     /// Takes at most `room` accounts that are due.
     fn due(&mut self, room: usize) -> Vec<AccountId> {
         let now = Instant::now();
-        let due: Vec<_> = self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).take(room).collect();
+        let due: Vec<_> =
+            self.due.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).take(room).collect();
         for id in &due {
             self.due.remove(id);
             self.polling.insert(id.clone());

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use postroom_mail::{AccountId, Provenance, Uid};
-use postroom_pop3::session::Retrieved;
 use postroom_pop3::listing::NoId;
+use postroom_pop3::session::Retrieved;
 use postroom_pop3::{Entry, Eol, Listing, Session, Transaction, listing};
 use postroom_spool::{Arrival, DeletePolicy, Listed, PollOutcome, Removable};
 
@@ -122,7 +122,10 @@ async fn visit(
     Ok(())
 }
 
-async fn list(wire: &mut Wire, session: Session<Transaction>) -> Result<(Session<Transaction>, Listing), Error> {
+async fn list(
+    wire: &mut Wire,
+    session: Session<Transaction>,
+) -> Result<(Session<Transaction>, Listing), Error> {
     let (session, stat) = wire.ask("STAT", session.stat()).await?;
     let stat = stat?;
     if stat.count == 0 {
@@ -304,7 +307,9 @@ async fn delete(
         session = back;
         match answer {
             Ok(()) => marked.push(removable),
-            Err(rejection) => tracing::warn!(account = %id, %rejection, "the server would not delete a message"),
+            Err(rejection) => {
+                tracing::warn!(account = %id, %rejection, "the server would not delete a message")
+            }
         }
     }
     Ok((session, marked))

@@ -28,7 +28,8 @@ pub(super) struct Maildrop {
 /// Connects and logs in.
 pub(super) async fn open(account: &AccountConfig, base: &std::path::Path) -> Result<Maildrop, Error> {
     let password = read_password(account, base).await?;
-    let credentials = Credentials::new(&account.user, password.expose()).map_err(postroom_pop3::Error::from)?;
+    let credentials =
+        Credentials::new(&account.user, password.expose()).map_err(postroom_pop3::Error::from)?;
     let (mut wire, session) = greet(account).await?;
     // CAPA is optional (RFC 2449); what a server answers before STLS or login says little, but SASL is listed there.
     let (session, _) = wire.ask("CAPA", session.capa()).await?;
@@ -66,7 +67,8 @@ async fn greet(account: &AccountConfig) -> Result<(Wire, Session<Authorization>)
         // The configuration was only accepted with the sentence that names the danger.
         TlsMode::None => {
             let mut wire = Wire::new(Box::new(tcp), account.timeout);
-            let session = wire.ask("the greeting", Session::new(Channel::PlaintextAccepted).greeting()).await??;
+            let session =
+                wire.ask("the greeting", Session::new(Channel::PlaintextAccepted).greeting()).await??;
             Ok((wire, session))
         }
     }
@@ -75,7 +77,8 @@ async fn greet(account: &AccountConfig) -> Result<(Wire, Session<Authorization>)
 async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
     let address = format!("{host}:{port}");
     let resolved = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<_> = resolved.map_err(|source| Error::Resolve { host: host.to_owned(), source })?.collect();
+    let addresses: Vec<_> =
+        resolved.map_err(|source| Error::Resolve { host: host.to_owned(), source })?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in addresses {
         match timeout(CONNECT, TcpStream::connect(candidate)).await {
@@ -85,7 +88,10 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
                 return Ok(stream);
             }
             Ok(Err(error)) => last = error,
-            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", CONNECT.as_secs())),
+            Err(_) => {
+                last =
+                    io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", CONNECT.as_secs()))
+            }
         }
     }
     Err(Error::Connect { address, source: last })
@@ -97,8 +103,9 @@ where
 {
     let failed = |source| Error::Tls { host: account.host.clone(), source };
     let config = tls::client(account.ca_file.as_deref())?;
-    let name = ServerName::try_from(account.host.clone())
-        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be in a certificate")))?;
+    let name = ServerName::try_from(account.host.clone()).map_err(|_| {
+        failed(io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be in a certificate"))
+    })?;
     let connector = TlsConnector::from(Arc::clone(&config));
     match timeout(CONNECT, connector.connect(name, stream)).await {
         Ok(done) => done.map_err(failed),
@@ -106,7 +113,10 @@ where
     }
 }
 
-async fn read_password(account: &AccountConfig, base: &std::path::Path) -> Result<crate::config::Secret, Error> {
+async fn read_password(
+    account: &AccountConfig,
+    base: &std::path::Path,
+) -> Result<crate::config::Secret, Error> {
     let (reference, base) = (account.password.clone(), base.to_owned());
     let read = tokio::task::spawn_blocking(move || reference.read(&base)).await;
     match read {

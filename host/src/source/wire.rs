@@ -38,7 +38,11 @@ impl Wire {
     }
 
     /// Carries out one command whose reply holds no message.
-    pub(super) async fn ask<R: Reply>(&mut self, doing: &'static str, exchange: Exchange<R>) -> Result<R::Output, Error> {
+    pub(super) async fn ask<R: Reply>(
+        &mut self,
+        doing: &'static str,
+        exchange: Exchange<R>,
+    ) -> Result<R::Output, Error> {
         self.drive(doing, exchange, |_| Ok(())).await
     }
 
@@ -65,7 +69,8 @@ impl Wire {
                     next
                 }
                 Step::Receive(next) => {
-                    let allowed = self.idle.saturating_mul(PATIENCE) + Duration::from_secs(received / SLOWEST);
+                    let allowed =
+                        self.idle.saturating_mul(PATIENCE) + Duration::from_secs(received / SLOWEST);
                     let left = allowed.saturating_sub(started.elapsed()).min(self.idle);
                     let read = timeout(left, self.stream.read(&mut self.buffer)).await;
                     let count = read

@@ -100,6 +100,17 @@ fn attachments_match_by_name_and_decoration_is_none() {
 }
 
 #[test]
+fn a_content_id_or_an_inline_disposition_hides_no_attachment() {
+    let seen = |mail: &Mail| {
+        let rules = json!([{ "name": "r", "when": { "has_attachment": true }, "then": ["label:hit"] }]);
+        run_on(mail, rules).lines() == ["label hit"]
+    };
+    assert!(seen(&Mail::new().attach("a.png", "image/png", b"x").content_id("ii_1")), "Gmail");
+    assert!(seen(&Mail::new().inline_file("a.png", "image/png", b"x")), "Apple Mail");
+    assert!(!seen(&Mail::new().inline("a.png", "image/png", "logo", b"x")));
+}
+
+#[test]
 fn the_first_match_wins_unless_it_continues() {
     let rules = json!([
         { "name": "no", "when": { "account": "home" }, "then": ["label:no"] },

@@ -87,7 +87,10 @@ impl Plugin for Forward {
 
     fn handle(message: &Message, settings: &Settings) -> Result<(), Failure> {
         if route::is_bounce(message) {
-            log::warn("not forwarded: a bounce", &[("reason", &"its Return-Path is <>"), ("sink", &settings.sink)]);
+            log::warn(
+                "not forwarded: a bounce",
+                &[("reason", &"its Return-Path is <>"), ("sink", &settings.sink)],
+            );
             effects::label("bounce")?;
             return Ok(());
         }

@@ -44,7 +44,13 @@ pub(crate) fn earlier(message: &Message) -> Vec<String> {
     let fits = |mark: &String| {
         (1..=MARK_OCTETS).contains(&mark.len()) && mark.bytes().all(|octet| (b' '..=b'~').contains(&octet))
     };
-    message.header_all(FIELD).into_iter().map(|mark| mark.trim().to_owned()).filter(fits).take(FORWARDS).collect()
+    message
+        .header_all(FIELD)
+        .into_iter()
+        .map(|mark| mark.trim().to_owned())
+        .filter(fits)
+        .take(FORWARDS)
+        .collect()
 }
 
 /// Whether it has the null reverse-path (RFC 5321 section 4.4): the last delivery wrote the topmost one.

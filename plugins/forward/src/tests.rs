@@ -63,18 +63,23 @@ fn too_many_hops_are_a_loop() {
 #[test]
 fn a_bounce_is_labelled_not_forwarded() {
     for path in ["<>", " < > "] {
-        let run = bench().run::<Forward>(redirecting(), &Mail::new().header("Return-Path", path).subject("x"));
+        let run =
+            bench().run::<Forward>(redirecting(), &Mail::new().header("Return-Path", path).subject("x"));
         assert_eq!(run.result, Ok(()));
         assert_eq!(run.effects, [Effect::Label("bounce".to_owned())]);
         assert!(run.logs.iter().any(|line| line.level == Level::Warn && line.text.contains("bounce")));
     }
     let other = Mail::new().header("Return-Path", "<eve@shop.example>").header("Return-Path", "<>");
-    assert_eq!(bench().run::<Forward>(redirecting(), &other).lines(), ["forward relay to archive@example.com"]);
+    assert_eq!(
+        bench().run::<Forward>(redirecting(), &other).lines(),
+        ["forward relay to archive@example.com"]
+    );
 }
 
 #[test]
 fn a_wrapped_message_that_is_wrapped_on_and_comes_back_is_a_loop() {
-    let wrapping = |to: &str| json!({ "sink": "relay", "to": [to], "mode": "wrap", "from": "postroom@my.example" });
+    let wrapping =
+        |to: &str| json!({ "sink": "relay", "to": [to], "mode": "wrap", "from": "postroom@my.example" });
     let marked = |run: &Run| {
         let [Effect::Send { message, .. }] = &run.effects[..] else { panic!("{run:?}") };
         let text = String::from_utf8(message.clone()).unwrap();

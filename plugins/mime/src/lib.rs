@@ -5,11 +5,14 @@
 //!
 //! It must not decide what anything is called on disk, nor number the parts: the host does.
 
+mod swallowed;
 mod tree;
 
 use mail_parser::MessageParser;
 use postroom_sdk::Blob;
 use postroom_sdk::structure::{Budget, Parser, Tree};
+
+use crate::tree::Walked;
 
 /// Largest blob parsed, octets.
 const LARGEST: u64 = 64 << 20;
@@ -26,13 +29,20 @@ impl Parser for Mime {
 }
 
 fn structure(octets: &[u8], budget: Budget) -> Tree {
+    match walked(octets, budget) {
+        Some(found) => swallowed::recover(octets, found, budget, walked),
+        None => tree::unparsed(octets, budget),
+    }
+}
+
+fn walked(octets: &[u8], budget: Budget) -> Option<Walked> {
     let parser = MessageParser::new().with_mime_headers().default_header_ignore();
-    let Some(message) = parser.parse(octets) else { return tree::unparsed(octets, budget) };
-    let tree = tree::walk(&message, octets.len() as u64, budget);
+    let message = parser.parse(octets)?;
+    let found = tree::walk(&message, octets.len() as u64, budget);
     // Dropping recurses once for every attached message inside another: deep nesting would overflow the stack. The
     // instance ends with this call, and its memory with it.
     std::mem::forget(message);
-    tree
+    Some(found)
 }
 
 postroom_sdk::export!(mime Mime);

@@ -167,6 +167,50 @@ fn a_missing_end_boundary_loses_no_part() {
     assert_eq!(tree.nodes[2].encoding, Encoding::Base64);
 }
 
+/// RFC 2046 section 5.1.2.
+#[test]
+fn an_inner_multipart_without_its_end_boundary_swallows_no_later_attachment() {
+    let (octets, tree) = parse(
+        "Content-Type: multipart/mixed; boundary=out\n\n--out\nContent-Type: multipart/alternative; boundary=\"out-in\"\n\n--out-in\n\nplain\n--out-in\nContent-Type: text/html\n\n<p>\n--out\nContent-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\nJVBERg==\n--out\nContent-Type: multipart/related; boundary=b3\n\n--b3\nContent-Type: text/html\n\nlast\n--out\nContent-Type: application/zip\n\nPK\n--out--\nepilogue\n",
+    );
+    assert_eq!(
+        shape(&tree),
+        [
+            (None, "multipart/mixed", true),
+            (Some(0), "multipart/alternative", true),
+            (Some(1), "text/plain", false),
+            (Some(1), "text/html", false),
+            (Some(0), "application/pdf", false),
+            (Some(0), "multipart/related", true),
+            (Some(5), "text/html", false),
+            (Some(0), "application/zip", false),
+        ]
+    );
+    let bodies: Vec<_> = [2, 3, 4, 6, 7].iter().map(|n| body(&octets, &tree.nodes[*n])).collect();
+    assert_eq!(bodies, ["plain", "<p>", "JVBERg==", "last", "PK"]);
+    assert_eq!(tree.nodes[4].filename.as_deref(), Some("a.pdf"));
+    assert!(header(&octets, &tree.nodes[4]).starts_with("Content-Type: application/pdf"));
+    assert!(tree.nodes[3].damaged && !tree.nodes[4].damaged && !tree.truncated);
+}
+
+#[test]
+fn the_end_of_an_outer_multipart_ends_an_inner_one_too() {
+    let (octets, tree) = parse(
+        "Content-Type: multipart/mixed; boundary=out\n\n--out\nContent-Type: multipart/alternative; boundary=in\n\n--in\n\nplain\n--out--\nepilogue\n",
+    );
+    assert_eq!(tree.nodes.len(), 3);
+    assert_eq!(body(&octets, &tree.nodes[2]), "plain");
+}
+
+#[test]
+fn more_missing_ends_than_are_recovered_are_told() {
+    let one = "--out\nContent-Type: multipart/alternative; boundary=in\n\n--in\n\nplain\n";
+    let (_, tree) = parse(&format!("Content-Type: multipart/mixed; boundary=out\n\n{}", one.repeat(20)));
+    assert_eq!((tree.nodes.len(), tree.truncated), (41, false));
+    let (_, tree) = parse(&format!("Content-Type: multipart/mixed; boundary=out\n\n{}", one.repeat(60)));
+    assert!(tree.truncated);
+}
+
 #[test]
 fn parts_of_a_digest_are_messages_by_default() {
     let (_, tree) = parse(
@@ -262,7 +306,7 @@ fn the_corpus_gives_sane_trees() {
             check_sane(&tree, octets.len());
             assert!(!tree.nodes.is_empty() && !tree.truncated, "{}", path.display());
             if let Some(message) = mail_parser::MessageParser::default().parse(octets) {
-                assert_eq!(tree.nodes.len(), count(&message), "{}", path.display());
+                assert!(tree.nodes.len() >= count(&message), "{}", path.display());
             }
         }
     }

@@ -22,10 +22,17 @@ struct Pending<'a> {
     of_digest: bool,
 }
 
+/// A tree, and for each node its boundary when it is a multipart.
+pub(crate) struct Walked {
+    pub(crate) tree: Tree,
+    pub(crate) boundaries: Vec<Option<String>>,
+}
+
 /// The nodes of a parsed message of `size` octets, parents before children. Walks with a stack of its own: nesting
 /// must not become recursion.
-pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Tree {
+pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Walked {
     let mut tree = Tree::default();
+    let mut boundaries = Vec::new();
     let root = message.parts.first();
     let mut pending: Vec<Pending<'_>> = root
         .map(|part| Pending { message, part, parent: None, level: 1, end: size, of_digest: false })
@@ -42,6 +49,9 @@ pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Tree {
         let index = u32::try_from(tree.nodes.len()).unwrap_or(u32::MAX);
         let node = node(&next, size, !too_deep);
         let (end, of_digest) = (node.body_end, node.content_type == "multipart/digest");
+        let boundary = next.part.content_type().and_then(|declared| declared.attribute("boundary"));
+        let is_multipart = node.is_container && matches!(next.part.body, PartType::Multipart(_));
+        boundaries.push(boundary.filter(|boundary| is_multipart && !boundary.is_empty()).map(str::to_owned));
         tree.nodes.push(node);
         if too_deep {
             continue;
@@ -55,7 +65,7 @@ pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Tree {
             of_digest,
         }));
     }
-    tree
+    Walked { tree, boundaries }
 }
 
 /// One leaf for octets in which no header block ends: still a message, whatever is wrong with it.

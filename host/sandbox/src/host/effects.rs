@@ -180,25 +180,31 @@ impl Invocation {
     }
 
     fn queue(&mut self, sink: Name, action: Action, blob: &Blob, coding: Coding) -> Result<(), Refusal> {
-        let limits = self.limits.clone();
-        let digest = blob.digest(&mut self.cursors)?;
+        let (effects, made_octets, most_octets) =
+            (u64::from(self.limits.effects), self.limits.made_octets, self.effect_octets());
+        let known = blob.known_digest();
         let work = self.work()?;
-        let (step, message) = (&work.step, &work.message);
-        let id = Effect::derive_id(&message.id(), &step.pipeline, &step.step, &sink, &action, &digest);
-        if work.queue.holds(&id) {
+        // What was asked for before costs nothing. Anything else is counted before it is digested.
+        if known.is_some_and(|digest| work.queue.holds(&work.id_of(&sink, &action, &digest))) {
             return Ok(());
         }
-        let most_octets = limits.effect_octets.max(message.octets().len().saturating_mul(2));
         let octets = work.queue.octets.saturating_add(blob.size());
         let made = work.queue.made.saturating_add(blob.made_octets());
         let quotas = [
-            ("effects", work.queue.effects.len() as u64 + 1, u64::from(limits.effects)),
+            ("effects", work.queue.effects.len() as u64 + 1, effects),
             ("octets of all effects", octets, most_octets),
-            ("octets made by the plugin in all effects", made, limits.made_octets),
+            ("octets made by the plugin in all effects", made, made_octets),
         ];
         if let Some((what, asked, allowed)) = quotas.into_iter().find(|(_, asked, allowed)| asked > allowed) {
             return Err(Refusal::quota(what, asked, allowed));
         }
+        let digest = self.digest(blob)?;
+        let work = self.work()?;
+        let id = work.id_of(&sink, &action, &digest);
+        if work.queue.holds(&id) {
+            return Ok(());
+        }
+        let step = &work.step;
         let effect = Effect {
             id,
             step: step.step.clone(),

@@ -34,6 +34,10 @@ impl Invocation {
         if !message.is_parsed() {
             self.meter.uncharged(|| message.structure().map(drop)).map_err(Breach::from)?;
         }
+        if !self.told_flaws && !message.flaws().is_empty() {
+            self.told_flaws = true;
+            self.log.emit("warn", &format!("the message is flawed: {}", message.flaws().join("; ")), &[]);
+        }
         Ok(())
     }
 
@@ -45,9 +49,19 @@ impl Invocation {
         }
     }
 
-    fn part_content(&self, handle: &Resource<PartEntry>) -> Result<Arc<Blob>> {
+    /// Decoding it for the first time is not charged: it is kept for all steps.
+    fn part_content(&mut self, handle: &Resource<PartEntry>) -> Result<Arc<Blob>> {
         let part = self.get(handle)?;
-        let content = part.message.content(part.leaf).map_err(Breach::from)?;
+        let (message, leaf) = (Arc::clone(&part.message), part.leaf);
+        let encoded =
+            message.node(leaf).map_err(Breach::from)?.map_or(0, |node| node.body_end - node.body_start);
+        let is_free = !message.has_content(leaf) && message.is_free(encoded);
+        let content = match is_free {
+            true => self.meter.uncharged(|| message.content(leaf)),
+            false => message.content(leaf),
+        };
+        let content = content.map_err(Breach::from)?;
+        self.meter.check()?;
         content.ok_or_else(|| Breach::Host("a part is gone".to_owned()).into())
     }
 
@@ -181,12 +195,9 @@ impl mail::HostPart for Invocation {
         self.node(&handle, |node| node.content_id.clone())
     }
 
-    /// Whether the text refers to the content-id is not looked up: a picture that has one is there to be referred to.
     fn is_inline(&mut self, handle: Resource<PartEntry>) -> Result<bool> {
-        self.node(&handle, |node| {
-            let picture = node.content_id.is_some() && node.content_type.starts_with("image/");
-            node.disposition.as_deref() == Some("inline") || picture
-        })
+        let part = self.get(&handle)?;
+        Ok(part.message.is_inline(part.leaf).map_err(Breach::from)?)
     }
 
     fn is_attachment(&mut self, handle: Resource<PartEntry>) -> Result<bool> {

@@ -7,3 +7,6 @@ mod effects;
 mod kv;
 mod log;
 mod mail;
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ fn ending_the_process_ends_only_the_call() {
 #[test]
 fn a_flood_is_refused_bit_by_bit_and_stays_bounded() {
     let mut config = step("");
-    config.limits = Limits { cpu: Duration::from_secs(20), ..Limits::default() };
+    config.limits = Limits { cpu: Duration::from_secs(20), made_octets: 64 << 20, ..Limits::default() };
     let limits = config.limits.clone();
     let outcome = run("flood", config).expect("refusals do not end the call");
     assert_eq!(outcome.effects.len(), limits.effects as usize);

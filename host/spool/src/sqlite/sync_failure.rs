@@ -75,6 +75,20 @@ async fn a_damaged_survivor_stays_where_it_is() {
     assert!(path.exists());
 }
 
+/// Whoever calls must learn that calling again is of no use.
+#[tokio::test]
+async fn a_writer_that_is_gone_stops_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = SqliteSpool::open(dir.path()).unwrap();
+    let ending = spool.write::<(), _>(|_| panic!("a fault of the spool's own")).await.unwrap_err();
+    let later = spool.release(crate::Leases::Effects, NOW).await.unwrap_err();
+    for error in [ending, later] {
+        assert!(matches!(error, Error::WriterStopped), "{error:?}");
+        assert_eq!(error.disposition(), postroom_mail::Disposition::Stop);
+    }
+    assert_eq!(spool.counts(None).await.unwrap().admitted, 0, "questions are answered all the same");
+}
+
 /// Plans of the statements that run for every message must not look at every row.
 #[test]
 fn the_hot_statements_use_their_indexes() {
@@ -89,7 +103,10 @@ fn the_hot_statements_use_their_indexes() {
         "SELECT min(due) FROM effects WHERE state = 'pending' AND sink = ?1",
         "SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')",
         "SELECT count(*) FROM events WHERE message = ?1",
-        "SELECT m.id FROM ledger l JOIN messages m ON m.seq = l.message WHERE l.account = ?1 AND l.uid = ?2",
+        "SELECT m.id FROM ledger l JOIN messages m ON m.seq = l.message
+            WHERE l.account = ?1 AND l.uid = ?2 AND m.removed IS NULL",
+        "SELECT 1 FROM ledger l JOIN messages m ON m.seq = l.message
+            WHERE l.account = ?1 AND l.uid = ?2 AND l.ordinal = ?3 AND m.removed IS NULL",
         "SELECT m.seq FROM messages m WHERE m.segment IS NOT NULL AND m.ended IS NOT NULL AND m.ended <= ?1
             AND m.state IN ('done', 'discarded') LIMIT ?2",
         "SELECT seq FROM messages WHERE id BETWEEN ?1 AND ?2",
@@ -97,6 +114,10 @@ fn the_hot_statements_use_their_indexes() {
         "SELECT seq FROM messages WHERE uid >= ?1 AND uid < ?2",
         "SELECT state, count(*) FROM messages WHERE account = ?1 GROUP BY state",
         "UPDATE messages SET state = 'spooled' WHERE state IN ('running', 'quarantined') AND state = 'running'",
+        "UPDATE messages SET state = 'spooled', due = ?1
+            WHERE state IN ('running', 'quarantined') AND state = 'running'",
+        "UPDATE effects SET state = 'pending', due = ?1
+            WHERE state IN ('pending', 'inflight', 'parked') AND state = 'inflight'",
     ] {
         let mut explain = sql.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
         let count = explain.parameter_count();

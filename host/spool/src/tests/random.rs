@@ -76,8 +76,10 @@ impl Pair {
             let account = self.one_of(&["shop", "home"]);
             let uid = format!("u{}", self.random.below(30));
             let ordinal = self.one_of(&[0, 0, 0, 1]);
-            let octets =
-                sample::noise(self.random.below(3), usize::try_from(self.random.below(900)).unwrap());
+            // Often the same octets, so that a unique-id comes back with the message it had.
+            let len = self.random.below(900);
+            let len = self.one_of(&[400, 400, len]);
+            let octets = sample::noise(self.random.below(2), usize::try_from(len).unwrap());
             let at = Timestamp(self.now.0 + self.one_of(&[0, 0, 5]));
             one.push(arrival_in(&self.oracle, account, &uid, ordinal, &octets, at));
             let mut arrival = arrival_in(&self.embedded, account, &uid, ordinal, &octets, at);
