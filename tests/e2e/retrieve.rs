@@ -45,7 +45,6 @@ endpoint = "{endpoint}"
 allow_http = true
 access_key = {{ file = "s3-access" }}
 secret_key = {{ file = "s3-secret" }}
-{relay}
 [[pipelines.main.steps]]
 plugin = "filter"
 settings = {{ rules = [
@@ -69,7 +68,7 @@ name = "s3"
 plugin = "archive"
 grants = {{ sinks = ["bucket"] }}
 settings = {{ sink = "bucket", key = "{{account}}/{{sha256}}-{{id:8}}.eml" }}
-"#,
+{relay}"#,
         implicit = dovecot.implicit().port(),
         stls = dovecot.stls().port(),
         bucket = s3::BUCKET,

@@ -44,6 +44,7 @@ pub(super) fn init(context: &Context, args: &Args) -> Outcome {
     let host = answer(&args.host, "POP3 server", "pop.example.net")?;
     let user = answer(&args.user, "login name", "me@example.net")?;
     let account = answer(&args.account, "a short name for this account", "home")?;
+    postroom_mail::Name::new(&account).map_err(Failure::usage)?;
     let archive = answer(&args.archive, "archive messages in", "archive")?;
     let secret = format!("secrets/{account}");
     let text = template::render(&Answers { account, host, user, secret: secret.clone(), archive });

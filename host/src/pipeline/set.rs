@@ -85,9 +85,9 @@ pub enum PluginProblem {
         /// As configured.
         plugin: String,
         /// Of the file.
-        found: Digest,
+        found: Box<Digest>,
         /// In the configuration.
-        pinned: Digest,
+        pinned: Box<Digest>,
     },
     /// The sandbox refuses it.
     #[error("pipeline {pipeline}, step {step}, plugin {plugin}: {source}")]
@@ -99,7 +99,7 @@ pub enum PluginProblem {
         /// As configured.
         plugin: String,
         /// Why.
-        source: LoadError,
+        source: Box<LoadError>,
     },
 }
 
@@ -162,15 +162,15 @@ fn load_step(
             pipeline: pipeline.clone(),
             step: step.name.clone(),
             plugin,
-            found: digest,
-            pinned,
+            found: Box::new(digest),
+            pinned: Box::new(pinned),
         });
     }
-    let refused = |source| PluginProblem::Refused {
+    let refused = |source: LoadError| PluginProblem::Refused {
         pipeline: pipeline.clone(),
         step: step.name.clone(),
         plugin: step.plugin.to_string(),
-        source,
+        source: Box::new(source),
     };
     let component = match components.get(&digest) {
         Some(component) => component.clone(),
@@ -239,7 +239,7 @@ fn load_mime(sandbox: &Sandbox) -> Result<Arc<Mime>, PluginProblem> {
         pipeline: own_name("postroom"),
         step: own_name("mime"),
         plugin: "mime".to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 
