@@ -1,19 +1,19 @@
 //! A spool that forgets everything with the process: for `try`, for tests, and as the oracle the embedded one is held
 //! against. Simple on purpose: plain maps, one lock, no index.
 
-use std::collections::{BTreeMap, HashMap};
+mod state;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{
-    AccountId, Effect, EffectId, Label, MessageId, Name, Plan, Provenance, StepTrace, Timestamp, Uid, Verdict,
-};
+use postroom_mail::{AccountId, MessageId, Name, Plan, Timestamp};
 
+use self::state::{Message, State, Stored};
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
-    MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
+    MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::{Body, Error, Incoming, Result, Spool, life};
 
@@ -21,212 +21,6 @@ use crate::{Body, Error, Incoming, Result, Spool, life};
 #[derive(Default)]
 pub struct MemorySpool {
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// By admission.
-    messages: Vec<Message>,
-    /// By plan.
-    effects: Vec<Stored>,
-    ledger: BTreeMap<(AccountId, Uid, u32), usize>,
-    kv: HashMap<(String, String), Vec<u8>>,
-    accounts: BTreeMap<AccountId, AccountStatus>,
-}
-
-struct Message {
-    id: MessageId,
-    provenance: Provenance,
-    state: MessageState,
-    attempts: u32,
-    due: Timestamp,
-    reason: Option<String>,
-    verdict: Option<Verdict>,
-    labels: Vec<Label>,
-    trace: Vec<StepTrace>,
-    ended: Option<Timestamp>,
-    removed: Option<Timestamp>,
-    events: Vec<Event>,
-    body: Option<Body>,
-}
-
-struct Stored {
-    /// Index of its message.
-    message: usize,
-    effect: Effect,
-    state: EffectState,
-    attempts: u32,
-    due: Timestamp,
-    receipt: Option<Receipt>,
-    reason: Option<String>,
-}
-
-impl Stored {
-    fn open(&self) -> bool {
-        matches!(self.state, EffectState::Pending | EffectState::Inflight)
-    }
-}
-
-impl Message {
-    fn event(&mut self, at: Timestamp, text: String) {
-        self.events.push(Event { at, text });
-    }
-
-    fn repeating_event(&mut self, at: Timestamp, text: String) {
-        if self.events.len() < life::EVENTS as usize {
-            self.event(at, text);
-        }
-    }
-
-    fn defer(&mut self, at: Timestamp, reason: String, now: Timestamp) {
-        let reason = life::clip(reason);
-        self.repeating_event(now, life::deferred(&reason));
-        (self.state, self.due, self.reason) = (MessageState::Spooled, at, Some(reason));
-    }
-
-    fn set_aside(&mut self, reason: String, now: Timestamp) {
-        self.event(now, life::quarantined(&reason));
-        self.state = MessageState::Quarantined;
-        self.reason = Some(reason);
-        self.ended = None;
-    }
-}
-
-impl State {
-    fn index(&self, id: MessageId) -> Option<usize> {
-        self.messages.iter().position(|message| message.id == id)
-    }
-
-    fn leased(&mut self, lease: &MessageLease) -> Result<usize> {
-        let index = self.index(lease.message).filter(|index| {
-            let message = &self.messages[*index];
-            message.state == MessageState::Running && message.attempts == lease.attempt
-        });
-        index.ok_or_else(|| life::not_leased(lease.message, lease.attempt))
-    }
-
-    fn effect(&self, id: EffectId) -> Option<usize> {
-        self.effects.iter().position(|stored| stored.effect.id == id)
-    }
-
-    fn effects_of(&self, message: usize) -> impl Iterator<Item = &Stored> {
-        self.effects.iter().filter(move |stored| stored.message == message)
-    }
-
-    fn admit(&mut self, arrival: Arrival, octets: Vec<u8>) -> Admitted {
-        let provenance = arrival.provenance;
-        let (id, retrieved) = (provenance.message(), provenance.retrieved);
-        let key = (provenance.account.clone(), provenance.uid.clone(), provenance.ordinal);
-        let found = self.index(id);
-        let index = found.unwrap_or_else(|| {
-            let (at, text) = (provenance.retrieved, life::retrieved(&provenance));
-            self.messages.push(Message {
-                id,
-                provenance,
-                state: MessageState::Spooled,
-                attempts: 0,
-                due: at,
-                reason: None,
-                verdict: None,
-                labels: Vec::new(),
-                trace: Vec::new(),
-                ended: None,
-                removed: None,
-                events: vec![Event { at, text }],
-                body: Some(Body::from(octets)),
-            });
-            self.messages.len() - 1
-        });
-        if self.messages[index].removed.take().is_some() {
-            self.messages[index].repeating_event(retrieved, life::SHOWN_AGAIN.to_owned());
-        }
-        self.ledger.insert(key, index);
-        Admitted { message: id, new: found.is_none() }
-    }
-
-    fn plan(&mut self, index: usize, plan: Plan, now: Timestamp) {
-        let mut added = 0;
-        for effect in plan.effects {
-            if self.effect(effect.id).is_none() {
-                added += 1;
-                let (state, due) = (EffectState::Pending, now);
-                self.effects.push(Stored {
-                    message: index,
-                    effect,
-                    state,
-                    attempts: 0,
-                    due,
-                    receipt: None,
-                    reason: None,
-                });
-            }
-        }
-        for write in plan.kv {
-            let key = (write.scope, write.key);
-            match write.value {
-                Some(value) => self.kv.insert(key, value),
-                None => self.kv.remove(&key),
-            };
-        }
-        let message = &mut self.messages[index];
-        message.state = life::state_by_plan(&plan.verdict, added > 0);
-        message.reason = life::reason(&plan.verdict);
-        message.ended = life::ended(message.state).then_some(now);
-        message.event(now, life::planned(added, &plan.verdict));
-        if message.state == MessageState::Quarantined
-            && let Some(reason) = &message.reason
-        {
-            let text = life::quarantined(reason);
-            message.event(now, text);
-        }
-        (message.verdict, message.labels, message.trace) = (Some(plan.verdict), plan.labels, plan.trace);
-    }
-
-    fn settle(&mut self, at: usize, settlement: Settlement, now: Timestamp) {
-        let stored = &mut self.effects[at];
-        let (index, required) = (stored.message, stored.effect.required);
-        let uncounted = matches!(settlement, Settlement::Hold { .. });
-        let message = &mut self.messages[index];
-        match settlement {
-            Settlement::Done(receipt) => {
-                message.event(now, life::effect_done(&stored.effect, &receipt));
-                (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
-            }
-            Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
-                stored.attempts -= u32::from(uncounted);
-                let reason = life::clip(reason);
-                message.repeating_event(now, life::effect_retried(&stored.effect, &reason));
-                (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
-                return;
-            }
-            Settlement::Park { reason } => {
-                let reason = life::clip(reason);
-                message.event(now, life::effect_parked(&stored.effect, &reason));
-                if required && message.state == MessageState::Planned {
-                    message.set_aside(life::parked_reason(&stored.effect, &reason), now);
-                }
-                (stored.state, stored.reason) = (EffectState::Parked, Some(reason));
-            }
-        }
-        let open = self.effects_of(index).any(Stored::open);
-        let message = &mut self.messages[index];
-        if let (MessageState::Planned, Some(verdict), false) = (message.state, &message.verdict, open) {
-            message.state = life::state_by_plan(verdict, false);
-            message.ended = Some(now);
-        }
-    }
-
-    /// Whether the message may go, `after` its retrieval.
-    fn expendable(&self, index: usize, after: Duration, now: Timestamp) -> bool {
-        let message = &self.messages[index];
-        let required = || self.effects_of(index).filter(|stored| stored.effect.required);
-        let size = message.provenance.size;
-        let done = |stored: &&Stored| stored.state == EffectState::Done;
-        let copies =
-            required().filter(done).filter(|stored| stored.effect.carries_whole(size)).count() as u64;
-        let missing = required().filter(|stored| !done(stored)).count() as u64;
-        life::expendable(message.state, copies, missing) && message.provenance.retrieved.after(after) <= now
-    }
 }
 
 impl MemorySpool {
