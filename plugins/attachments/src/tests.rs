@@ -1,3 +1,5 @@
+//! What is extracted, and what is left with its reason.
+
 use postroom_sdk::log::Level;
 use postroom_sdk::testing::{Bench, Effect, Mail, Run, json};
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! Rules match as they read.
+
 use postroom_sdk::testing::{Bench, Mail, Run, json};
 use serde_json::Value;
 

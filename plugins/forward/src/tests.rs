@@ -1,3 +1,5 @@
+//! Mail goes on once, and loops end.
+
 use postroom_sdk::log::Level;
 use postroom_sdk::testing::{Bench, Effect, Mail, Run, json};
 use serde_json::Value;

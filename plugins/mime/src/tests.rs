@@ -1,3 +1,5 @@
+//! No part is lost, and every offset holds.
+
 use postroom_sdk::structure::{Budget, Encoding, Node, Parser, Tree};
 use postroom_sdk::testing::blob;
 

@@ -1,3 +1,5 @@
+//! The practice maildrop as a client sees it.
+
 use std::time::Duration;
 
 use tokio::time::timeout;

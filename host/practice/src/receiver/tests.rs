@@ -1,3 +1,5 @@
+//! The practice receiver as a client sees it.
+
 use std::time::Duration;
 
 use tokio::time::timeout;

@@ -1,3 +1,5 @@
+//! Files appear whole, under safe names, once.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Messages appear whole in new or cur, once.
+
 use std::fs;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! Objects are created once, and faults are told apart.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,3 +1,5 @@
+//! Mail is handed over once, and doubt is told from failure.
+
 use std::path::Path;
 use std::time::Duration;
 
