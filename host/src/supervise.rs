@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use postroom_mail::{AccountId, Disposition, Name};
 use postroom_sandbox::Sandbox;
 use postroom_spool::{Counts, Spool};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bells::Bells;
 use crate::chance::Chance;
@@ -47,6 +47,8 @@ pub struct Host {
     pub observer: Observer,
     /// Sinks that are left alone for a while.
     pub held: deliver::Held,
+    /// Room for the contents that sinks have in hand, in MiB.
+    pub contents: Semaphore,
     /// Messages whose retrieval broke the session: they are asked for last.
     pub stumbled: source::Stumbled,
     stopping: AtomicBool,
@@ -64,6 +66,7 @@ impl Host {
             bells: Bells::default(),
             observer,
             held: deliver::Held::default(),
+            contents: Semaphore::new(deliver::MEMORY),
             stumbled: source::Stumbled::default(),
             stopping: AtomicBool::new(false),
         })

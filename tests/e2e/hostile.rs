@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use postroom_practice::{Receiver, ReceiverConfig, Security};
+
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A guest that does what the `X-Mood` field of the message says.
@@ -81,4 +83,48 @@ async fn a_sink_that_is_not_granted_is_refused_with_the_line_that_would_grant_it
     let (_, summary) = bench.once().await;
     assert_eq!(summary["counts"]["quarantined"], 1, "{summary:#}");
     bench.postroom(&["queue", "ls"]).await.says(&["grants = { sinks = [\"vault\"] }"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_only_to_the_recipients_that_the_sink_allows() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    let config = ReceiverConfig::new(Security::Implicit(identity.clone()));
+    let receiver = Receiver::start(config).await.expect("a receiver");
+    let relay = format!(
+        "[sinks.relay]\ntype = \"smtp\"\nhost = \"localhost\"\nport = {}\nca_file = \"ca.pem\"\nrecipients = [\"*@home.example\"]\n",
+        receiver.addr().port()
+    );
+    let step = |name: &str, to: &str| {
+        format!(
+            "[[pipelines.main.steps]]\nname = \"{name}\"\nplugin = \"forward\"\ngrants = {{ sinks = [\"relay\"] }}\n\
+             settings = {{ sink = \"relay\", to = [\"{to}\"] }}\n"
+        )
+    };
+    let steps = format!("{}{}", step("inside", "me@home.example"), step("outside", "me@elsewhere.example"));
+    bench.config(&format!("{}{relay}{steps}", account("home", server.addr().port(), "")));
+    let (_, summary) = bench.once().await;
+    assert_eq!(summary["counts"]["quarantined"], 1, "{summary:#}");
+    let accepted = receiver.accepted();
+    assert_eq!(accepted.len(), 1);
+    assert!(accepted[0].recipients[0].contains("me@home.example"), "{accepted:?}");
+    bench.postroom(&["queue", "ls"]).await.says(&["not among the `recipients`"]);
+}
+
+#[test]
+fn a_strangers_plugin_gets_no_smtp_sink_that_sends_to_anybody() {
+    let bench = Bench::new();
+    let relay = |more: &str| {
+        format!(
+            "{}[sinks.relay]\ntype = \"smtp\"\nhost = \"smtp.example.net\"\n{more}[[pipelines.main.steps]]\n\
+             plugin = \"./moody.wasm\"\ngrants = {{ sinks = [\"relay\"] }}\n",
+            account("home", 995, "").replace("ca_file = \"ca.pem\"\n", "")
+        )
+    };
+    std::fs::copy(moody(), bench.path("moody.wasm")).expect("a copy");
+    bench.config(&relay(""));
+    bench.run(&["check"]).expect(78).says(&["could send mail to anybody", "recipients = ["]);
+    bench.config(&relay("recipients = [\"me@example.net\"]\n"));
+    bench.run(&["check"]).expect(0);
 }

@@ -9,6 +9,7 @@ use super::read::path;
 use super::resolve::Findings;
 use super::written::Part;
 use super::{AccountConfig, Config, PluginRef, StepConfig, TlsMode};
+use crate::sinks::SinkConfig;
 
 /// Adds what is wrong, and what is allowed but probably not meant.
 pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
@@ -27,6 +28,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
         }
         for (index, step) in pipeline.steps.iter().enumerate() {
             settings_name_granted_sinks(config, name, index, step, findings);
+            strangers_send_only_where_they_may(config, name, index, step, findings);
         }
     }
     for name in config.sinks.keys() {
@@ -101,6 +103,29 @@ fn no_maildrop_twice(config: &Config, findings: &mut Findings<'_>) {
         } else {
             seen.insert(maildrop, id);
         }
+    }
+}
+
+/// A bundled plugin takes its recipients from its settings; any other could send every mail to anybody.
+fn strangers_send_only_where_they_may(
+    config: &Config,
+    pipeline: &Name,
+    index: usize,
+    step: &StepConfig,
+    findings: &mut Findings<'_>,
+) {
+    let PluginRef::File(_) = step.plugin else { return };
+    for name in &step.grants.sinks {
+        let Some(SinkConfig::Smtp(sink)) = config.sinks.get(name) else { continue };
+        if !sink.recipients.is_empty() {
+            continue;
+        }
+        let at = path(["pipelines", pipeline.as_str(), "steps", &index.to_string(), "grants"]);
+        let text = format!("`{}` could send mail to anybody through the sink `{name}`", step.plugin);
+        let hint = format!(
+            "say in [sinks.{name}] who may be sent to: recipients = [\"me@example.net\", \"*@example.org\"]"
+        );
+        findings.error(&at, Part::Value, text, Some(hint));
     }
 }
 

@@ -27,6 +27,9 @@ const HOLD: Duration = Duration::from_secs(5 * 60);
 /// The spool is asked at least so often while deliveries are under way, should something have become due meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// MiB of contents in the hands of all sinks together.
+pub const MEMORY: usize = 256;
+
 type Ended = (Name, Result<(), postroom_spool::Error>);
 
 /// Carries out everything that is due, and what comes due meanwhile, at every sink side by side, and returns how many
@@ -110,11 +113,19 @@ async fn one(
     lease: EffectLease,
 ) -> (Name, Result<(), postroom_spool::Error>) {
     let name = lease.effect.sink.clone();
+    let share = share(&host, &lease).await;
     let settlement = attempt(&host, &live, &sink, &lease).await;
+    drop(share);
     let done = matches!(settlement, Settlement::Done(_));
     let settled = host.spool.settle(lease, settlement, host.clock.now()).await;
     host.observer.tell(Progress::Settled { sink: name.clone(), done });
     (name, settled)
+}
+
+/// Takes its share of the memory that contents may fill at once; sinks that send a mail hold about three copies.
+async fn share<'a>(host: &'a Host, lease: &EffectLease) -> Option<tokio::sync::SemaphorePermit<'a>> {
+    let mebibytes = (lease.effect.size >> 20).saturating_mul(3).saturating_add(1).min(MEMORY as u64);
+    host.contents.acquire_many(u32::try_from(mebibytes).unwrap_or(1)).await.ok()
 }
 
 async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {

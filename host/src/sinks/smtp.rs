@@ -44,6 +44,9 @@ pub struct SmtpConfig {
     pub password: Option<SecretRef>,
     /// Reverse-path of effects that name none; the null path when not given, so that nothing bounces.
     pub from: Option<Address>,
+    /// Who may be sent to: addresses, or `*@domain`. Anybody when empty, which only bundled plugins are trusted with.
+    #[serde(default)]
+    pub recipients: Vec<String>,
     /// PEM file of the only authorities to trust, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
     /// What `EHLO` says; the own address as a literal when not given.
@@ -72,6 +75,7 @@ pub struct Smtp {
     security: Security,
     login: Option<Login>,
     from: Option<Address>,
+    recipients: Vec<String>,
     hello: Option<String>,
     timeouts: Timeouts,
 }
@@ -155,6 +159,7 @@ impl Smtp {
             security,
             login,
             from: config.from.clone(),
+            recipients: config.recipients.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(),
             hello: config.hello.clone(),
             timeouts: Timeouts::STANDARD,
         })
@@ -168,6 +173,7 @@ impl Smtp {
         add_headers: &[HeaderField],
         raw: Arc<dyn Octets>,
     ) -> Result<Receipt, Fault> {
+        self.check_recipients(envelope)?;
         let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
         let mail = super::blocking(move || {
             let content = contents::collect(&owned, &*raw)?;
@@ -190,6 +196,23 @@ impl Smtp {
         let facts = session.facts();
         session.quit().await;
         Ok(facts)
+    }
+
+    /// A plugin cannot send mail to where the operator did not say it may go.
+    fn check_recipients(&self, envelope: &Envelope) -> Result<(), Fault> {
+        let allowed = |to: &Address| {
+            let to = to.as_str().to_ascii_lowercase();
+            self.recipients.iter().any(|pattern| match pattern.strip_prefix('*') {
+                Some(domain) => domain.starts_with('@') && to.ends_with(domain),
+                None => to == *pattern,
+            })
+        };
+        match envelope.to.iter().find(|to| !self.recipients.is_empty() && !allowed(to)) {
+            None => Ok(()),
+            Some(to) => Err(Fault::permanent(format!(
+                "{to} is not among the `recipients` of this sink: add it there if this mail may go to it"
+            ))),
+        }
     }
 
     fn place(&self) -> String {
