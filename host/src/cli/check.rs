@@ -129,11 +129,11 @@ async fn probe(live: &Live) -> Vec<Probe> {
 
 fn print(checked: &Checked, config: &Config) {
     println!(
-        "{}: {} accounts, {} sinks, {} pipelines\n",
+        "{}: {}, {}, {}\n",
         checked.config,
-        config.accounts.len(),
-        config.sinks.len(),
-        config.pipelines.len()
+        output::count(config.accounts.len() as u64, "account", "accounts"),
+        output::count(config.sinks.len() as u64, "sink", "sinks"),
+        output::count(config.pipelines.len() as u64, "pipeline", "pipelines")
     );
     let mut table = Table::new(["PIPELINE", "STEP", "PLUGIN", "SHA-256", "SINKS", "REQUIRED", "ON ERROR"]);
     for step in &checked.steps {

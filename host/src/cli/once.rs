@@ -29,6 +29,7 @@ pub(super) fn perform(config: Config) -> Result<(Arc<Host>, Summary), Failure> {
     let runtime = setup::runtime()?;
     let bar = bar();
     let host = setup::host(config, watch(bar.clone()))?;
+    bar.set_message("connecting");
     let summary = runtime.block_on(supervise::once(&host));
     bar.finish_and_clear();
     Ok((host, summary?))
@@ -45,7 +46,7 @@ fn bar() -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.enable_steady_tick(Duration::from_millis(120));
-    bar.set_message("connecting");
+    bar.set_message("compiling plugins");
     bar
 }
 
