@@ -156,19 +156,41 @@ async fn one_message_the_server_will_not_give_out_costs_that_message_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_cut_within_a_message_keeps_what_was_whole_and_sends_no_quit() {
+async fn a_connection_cut_within_a_message_sends_no_quit_and_is_made_again() {
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one"), mail("two"), mail("three")]).await;
     server.inject(Fault::RetrCut { message: 2, after: 20 }, Times::Next(1));
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "")));
-    bench.once().await.0.expect(75);
-    assert_eq!(server.stats().account("user").quits, 0);
     let (run, summary) = bench.once().await;
     run.expect(0);
-    assert_eq!(bench.names("vault").len(), 3);
     assert_eq!(summary["counts"]["admitted"], 3);
-    assert_eq!(server.stats().account("user").quits, 1);
+    assert_eq!(bench.names("vault").len(), 3);
+    let stats = server.stats().account("user");
+    assert_eq!(
+        (stats.logins, stats.quits),
+        (2, 1),
+        "the first session was dropped, the second ended in order"
+    );
+    assert_eq!(stats.retrieved_again().len(), 1, "only what was not whole is retrieved again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_always_breaks_the_session_costs_that_message_only() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one"), mail("two"), mail("three")]).await;
+    server.inject(Fault::RetrCut { message: 1, after: 20 }, Times::Always);
+    bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "")));
+    let (run, summary) = bench.once().await;
+    run.expect(0);
+    assert_eq!(bench.names("vault").len(), 2, "the others arrive");
+    let refused = summary["accounts"]["home"]["refused"].as_array().expect("a list");
+    assert!(
+        refused.len() == 1 && refused[0].as_str().expect("a text").contains("broke 3 sessions"),
+        "{refused:?}"
+    );
+    assert_eq!(server.messages("user").len(), 3, "it stays on the server");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,20 @@
-//! A running host follows its files: a good change is swapped in, a bad one leaves the old running and says why.
+//! A running host follows its files: a good change is swapped in, a bad one leaves the old running and says why. And one
+//! sink that is stuck holds up no other.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{self, channel};
 use std::time::{Duration, Instant};
+
+use postroom_practice::receiver::{ReceiverFault, Stage};
+use postroom_practice::{Receiver, ReceiverConfig, Security, Times};
 
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A running host and its log, line by line.
 struct Running {
     child: Child,
-    lines: Receiver<String>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl Running {
@@ -113,4 +117,43 @@ async fn a_changed_plugin_file_is_checked_before_it_is_swapped_in() {
 
 fn postroom_bundled(name: &str) -> &'static [u8] {
     postroom_bundle::bundled(name).expect("bundled")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_says_nothing_holds_up_no_other() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    let receiver = Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await;
+    let receiver = receiver.expect("a receiver");
+    receiver.inject(ReceiverFault::Silent(Stage::Greeting), Times::Always);
+    let relay = format!(
+        "[sinks.relay]\ntype = \"smtp\"\nhost = \"localhost\"\nport = {}\nca_file = \"ca.pem\"\n\
+         [[pipelines.main.steps]]\nplugin = \"forward\"\ngrants = {{ sinks = [\"relay\"] }}\n\
+         settings = {{ sink = \"relay\", to = [\"you@elsewhere.example\"] }}\n",
+        receiver.addr().port()
+    );
+    bench.config(&format!("{}{ARCHIVE}{relay}", account("home", server.addr().port(), "poll = \"1s\"")));
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+        for (count, subject) in [(1, "two"), (2, "three"), (3, "four")] {
+            eventually(|| bench.names("vault").len() == count);
+            server.add("user", mail(subject));
+        }
+        eventually(|| bench.names("vault").len() == 4);
+        assert_eq!(receiver.accepted().len(), 0);
+    })
+    .await
+    .expect("the test");
+}
+
+/// Waits for what another process does, at most a minute.
+#[track_caller]
+fn eventually(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "it did not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -56,7 +56,7 @@ pub struct Report {
 /// Polls one account, records how it ended, and reports.
 pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountConfig) -> Report {
     let mut report = Report::default();
-    let ended = visit(host, live, id, account, &mut report).await;
+    let ended = visits(host, live, id, account, &mut report).await;
     if let Err(error) = &ended {
         report.error = Some(error.to_string());
         report.hint = Some(error.hint(account));
@@ -88,6 +88,25 @@ pub async fn probe(account: &AccountConfig, base: &std::path::Path) -> Result<u6
     Ok(stat.count)
 }
 
+/// One session; another one at once when a message broke it, since the others can still arrive. Bounded: a message that
+/// broke [`STUMBLES`] sessions is not asked for any more.
+async fn visits(
+    host: &Host,
+    live: &Live,
+    id: &AccountId,
+    account: &AccountConfig,
+    report: &mut Report,
+) -> Result<(), Error> {
+    for _ in 0..STUMBLES {
+        let before = host.stumbled.total(id);
+        let ended = visit(host, live, id, account, report).await;
+        if ended.is_ok() || host.stumbled.total(id) == before || host.stopping() {
+            return ended;
+        }
+    }
+    visit(host, live, id, account, report).await
+}
+
 async fn visit(
     host: &Host,
     live: &Live,
@@ -98,6 +117,7 @@ async fn visit(
     let Maildrop { mut wire, session } = session::open(account, &live.config.base).await?;
     let (session, listing) = list(&mut wire, session).await?;
     let listed: Vec<Listed> = listing.entries.iter().map(as_listed).collect();
+    report.refused.clear();
     report.listed = (listing.entries.len() + listing.without_id.len()) as u64;
     report.refused.extend(listing.without_id.iter().map(|(number, _, why)| {
         let why = match why {

@@ -26,6 +26,12 @@ impl Stumbled {
         self.counts().get(&key(account, entry)).copied().unwrap_or(0)
     }
 
+    /// How often any message of the account did.
+    pub(super) fn total(&self, account: &AccountId) -> u64 {
+        let counts = self.counts();
+        counts.iter().filter(|((of, ..), _)| of == account).map(|(_, times)| u64::from(*times)).sum()
+    }
+
     /// The same entries, those that broke a session last.
     pub(super) fn last<'a>(&self, account: &AccountId, mut entries: Vec<&'a Entry>) -> Vec<&'a Entry> {
         if !self.counts().is_empty() {
