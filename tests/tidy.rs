@@ -99,6 +99,19 @@ fn nothing_is_left_unfinished_or_too_long() {
     }
 }
 
+#[test]
+fn the_readme_shows_the_example_plugin_as_it_is() {
+    let readme = read(&root().join("README.md"));
+    let source = read(&root().join("examples/plugins/receipts/src/lib.rs"));
+    let from = source.find("use postroom_sdk::prelude").expect("the plugin");
+    let to = source.find("#[cfg(test)]").expect("its tests");
+    assert!(
+        readme.contains(source[from..to].trim_end()),
+        "copy {} into the README",
+        "examples/plugins/receipts"
+    );
+}
+
 fn sources() -> Vec<PathBuf> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"])

@@ -1,6 +1,7 @@
 //! What the verbs print and promise.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use postroom_tests::corpus;
 use serde_json::Value;
@@ -166,7 +167,7 @@ async fn a_second_process_on_the_same_state_is_turned_away() {
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "")));
-    let mut first = bench.command(&["run"]).stderr(std::process::Stdio::null()).spawn().expect("starts");
+    let mut first = bench.command(&["run"]).stderr(Stdio::null()).spawn().expect("starts");
     let polled = server.wait_until(|stats| stats.account("user").quits == 1);
     tokio::time::timeout(std::time::Duration::from_secs(60), polled).await.expect("the first process polls");
     let second = bench.postroom(&["once"]).await;
@@ -197,4 +198,17 @@ fn the_demo_shows_every_plugin_at_work_and_retrieves_nothing_twice() {
     second.expect(0).says(&["retrieved from the practice server this time: 0"]);
     assert_eq!(bench.names("demo/archive").len(), 11);
     assert_eq!(bench.names("demo/documents"), documents);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    use std::io::Read;
+    let bench = Bench::new();
+    let mut command = bench.command(&["plugin", "inspect", "filter"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert!(child.wait().expect("ends").success());
+    assert_eq!(said, "");
 }

@@ -83,6 +83,7 @@ pub enum Verb {
 
 /// Parses the arguments, carries out the verb, prints what went wrong.
 pub fn main() -> ExitCode {
+    end_quietly_with_the_reader();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -98,6 +99,20 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// `postroom … | head` is no fault: when nobody reads on, the process ends without a word, as other tools do.
+fn end_quietly_with_the_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text
+            .is_some_and(|text| text.starts_with("failed printing to stdout") && text.contains("Broken pipe"))
+        {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 fn dispatch(cli: Cli) -> Outcome {
