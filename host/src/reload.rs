@@ -110,6 +110,10 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         if config.state != worker.live.load().config.state {
             return Err(ReloadError::NeedsRestart("state"));
         }
+        // The sandbox was made for so many at once.
+        if config.limits.workers != worker.live.load().config.limits.workers {
+            return Err(ReloadError::NeedsRestart("limits.workers"));
+        }
         Ok(Live::build(config, &worker.sandbox)?)
     });
     let live = match built.await {
