@@ -169,3 +169,45 @@ fn pause(account: &AccountConfig, failures: u32, report: &Report) -> Duration {
     let backed_off = account.poll.saturating_mul(doubled).min(LONGEST.max(account.poll));
     if report.needs_a_person { LONGEST.max(account.poll) } else { backed_off }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Auth, SecretRef, TlsMode};
+
+    fn polled_every(poll: Duration) -> AccountConfig {
+        AccountConfig {
+            host: "pop.example.net".to_owned(),
+            port: 995,
+            tls: TlsMode::Implicit,
+            user: "me".to_owned(),
+            password: SecretRef::File("secret".into()),
+            auth: Auth::Auto,
+            ca_file: None,
+            poll,
+            timeout: Duration::from_secs(60),
+            pipeline: postroom_mail::Name::new("main").unwrap(),
+            enabled: true,
+            delete: postroom_spool::DeletePolicy::Never,
+        }
+    }
+
+    #[test]
+    fn pauses_double_with_each_failure_up_to_an_hour() {
+        let account = polled_every(Duration::from_secs(300));
+        let report = Report::default();
+        let minutes: Vec<_> = (0..6).map(|n| pause(&account, n, &report).as_secs() / 60).collect();
+        assert_eq!(minutes, [5, 10, 20, 40, 60, 60]);
+        let rare = polled_every(Duration::from_secs(86_400));
+        assert_eq!(pause(&rare, 40, &report), Duration::from_secs(86_400), "never more often than asked for");
+    }
+
+    #[test]
+    fn what_needs_a_person_waits_an_hour_and_more_mail_does_not_wait() {
+        let account = polled_every(Duration::from_secs(60));
+        let person = Report { needs_a_person: true, ..Report::default() };
+        assert_eq!(pause(&account, 1, &person), LONGEST);
+        let more = Report { more: true, ..Report::default() };
+        assert_eq!(pause(&account, 0, &more), Duration::from_secs(1));
+    }
+}
