@@ -9,8 +9,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 use crate::PracticeError;
 
@@ -30,6 +31,14 @@ pub enum CertificateKind {
     OtherHost,
     /// For `localhost`, but signed by itself: the authority has never heard of it.
     SelfSigned,
+    /// As `SelfSigned`, and marked as an authority's (`CA:TRUE`), as the usual one-line recipe makes them.
+    SelfSignedAuthority,
+    /// As `Good`, but it begins in 2090.
+    NotYetValid,
+    /// `localhost` as common name only, without subject alternative names.
+    CommonNameOnly,
+    /// A client's: signed by the authority, for no host.
+    Client,
 }
 
 /// A server's certificate with its key, ready to serve.
@@ -37,6 +46,8 @@ pub enum CertificateKind {
 pub struct Identity {
     certificate_pem: String,
     key_pem: String,
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<PrivateKeyDer<'static>>,
     server: Arc<ServerConfig>,
 }
 
@@ -81,34 +92,55 @@ impl Authority {
     /// [`PracticeError::Certificate`] or [`PracticeError::Tls`] if it could not be made or taken up.
     pub fn issue(&self, kind: CertificateKind) -> Result<Identity, PracticeError> {
         let names: &[&str] = match kind {
-            CertificateKind::Good | CertificateKind::Expired | CertificateKind::SelfSigned => {
-                &["localhost", "127.0.0.1", "::1"]
-            }
+            CertificateKind::Good
+            | CertificateKind::Expired
+            | CertificateKind::NotYetValid
+            | CertificateKind::SelfSigned
+            | CertificateKind::SelfSignedAuthority => &["localhost", "127.0.0.1", "::1"],
             CertificateKind::OtherHost => &["elsewhere.example"],
+            CertificateKind::CommonNameOnly | CertificateKind::Client => &[],
         };
         let mut params =
             CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
-        params.distinguished_name.push(DnType::CommonName, names[0]);
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("localhost"));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = kind != CertificateKind::SelfSigned;
+        params.extended_key_usages = vec![match kind {
+            CertificateKind::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            _ => ExtendedKeyUsagePurpose::ServerAuth,
+        }];
+        params.use_authority_key_identifier_extension = !kind.signed_by_itself();
         match kind {
             CertificateKind::Expired => {
                 params.not_before = date_time_ymd(2000, 1, 1);
                 params.not_after = date_time_ymd(2001, 1, 1);
             }
-            CertificateKind::Good | CertificateKind::OtherHost | CertificateKind::SelfSigned => {
-                in_date(&mut params)
+            CertificateKind::NotYetValid => {
+                params.not_before = date_time_ymd(2090, 1, 1);
+                params.not_after = date_time_ymd(2099, 1, 1);
             }
+            CertificateKind::SelfSignedAuthority => {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                in_date(&mut params);
+            }
+            CertificateKind::Good
+            | CertificateKind::OtherHost
+            | CertificateKind::SelfSigned
+            | CertificateKind::CommonNameOnly
+            | CertificateKind::Client => in_date(&mut params),
         }
         let key = KeyPair::generate()?;
-        let certificate = match kind {
-            CertificateKind::SelfSigned => params.self_signed(&key)?,
-            CertificateKind::Good | CertificateKind::Expired | CertificateKind::OtherHost => {
-                params.signed_by(&key, &self.issuer)?
-            }
+        let certificate = if kind.signed_by_itself() {
+            params.self_signed(&key)?
+        } else {
+            params.signed_by(&key, &self.issuer)?
         };
         Identity::new(certificate.der().clone(), certificate.pem(), &key)
+    }
+}
+
+impl CertificateKind {
+    fn signed_by_itself(self) -> bool {
+        matches!(self, Self::SelfSigned | Self::SelfSignedAuthority)
     }
 }
 
@@ -118,12 +150,60 @@ impl Identity {
         certificate_pem: String,
         key: &KeyPair,
     ) -> Result<Self, PracticeError> {
+        let chain = vec![der];
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![der], private)?;
-        Ok(Self { certificate_pem, key_pem: key.serialize_pem(), server: Arc::new(server) })
+            .with_single_cert(chain.clone(), private.clone_key())?;
+        let key_pem = key.serialize_pem();
+        Ok(Self { certificate_pem, key_pem, chain, key: Arc::new(private), server: Arc::new(server) })
+    }
+
+    /// The same, for a server that speaks TLS 1.2 and nothing newer.
+    ///
+    /// # Errors
+    /// [`PracticeError::Tls`] if the TLS library does not take it.
+    pub fn tls12_only(mut self) -> Result<Self, PracticeError> {
+        let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        self.server = Arc::new(server);
+        Ok(self)
+    }
+
+    /// The same, for a server that talks only to clients with a certificate from `authority`.
+    ///
+    /// # Errors
+    /// [`PracticeError::Tls`] if the TLS library does not take it.
+    pub fn for_clients_of(mut self, authority: &Authority) -> Result<Self, PracticeError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        self.server = Arc::new(server);
+        Ok(self)
+    }
+
+    /// The same, with one more certificate sent behind its own, whether it belongs there or not.
+    ///
+    /// # Errors
+    /// [`PracticeError::Tls`] if the TLS library does not take it.
+    pub fn with_extra(mut self, other: &Self) -> Result<Self, PracticeError> {
+        self.chain.extend(other.chain.first().cloned());
+        let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key.clone_key())?;
+        self.server = Arc::new(server);
+        Ok(self)
     }
 
     /// The certificate in PEM, for a server that reads its own from a file.
@@ -138,7 +218,9 @@ impl Identity {
         &self.key_pem
     }
 
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+    /// The configuration of a server with this certificate, for tests that bring their own server.
+    #[must_use]
+    pub fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
 }
