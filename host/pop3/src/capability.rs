@@ -66,12 +66,14 @@ pub struct Utf8 {
 }
 
 impl Capabilities {
-    /// Whether CAPA lists the SASL mechanism.
+    /// Whether CAPA lists the mechanism.
     #[must_use]
     pub fn offers(&self, mechanism: Mechanism) -> bool {
         match mechanism {
-            Mechanism::Plain => self.sasl.iter().any(|name| name == "PLAIN"),
             Mechanism::UserPass => self.user,
+            // Announced by the greeting's timestamp, never by CAPA.
+            Mechanism::Apop => false,
+            sasl => self.sasl.iter().any(|name| name == sasl.wire_name()),
         }
     }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Unencodable;
 use crate::listing::MessageNumber;
+use crate::sasl::Mechanism;
 
 /// The longest command line in octets, with its CRLF (RFC 2449 section 4).
 pub const COMMAND_LIMIT: usize = 255;
@@ -29,6 +30,10 @@ pub enum Verb {
     Pass,
     /// `AUTH`
     Auth,
+    /// `APOP`
+    Apop,
+    /// `UTF8`
+    Utf8,
     /// `STAT`
     Stat,
     /// `LIST`
@@ -53,7 +58,14 @@ impl Verb {
     /// Whether the command carries or asks for credentials.
     #[must_use]
     pub fn is_authentication(self) -> bool {
-        matches!(self, Self::User | Self::Pass | Self::Auth)
+        matches!(self, Self::User | Self::Pass | Self::Auth | Self::Apop)
+    }
+}
+
+impl Verb {
+    /// Whether a refusal says something about one message only.
+    pub(crate) fn is_about_one_message(self) -> bool {
+        matches!(self, Self::Retr | Self::Top | Self::Dele)
     }
 }
 
@@ -66,6 +78,8 @@ impl fmt::Display for Verb {
             Self::User => "USER",
             Self::Pass => "PASS",
             Self::Auth => "AUTH",
+            Self::Apop => "APOP",
+            Self::Utf8 => "UTF8",
             Self::Stat => "STAT",
             Self::List => "LIST",
             Self::Uidl => "UIDL",
@@ -90,8 +104,12 @@ pub enum Command {
     User(Argument),
     /// Give the password.
     Pass(Argument),
-    /// SASL PLAIN (RFC 4616), with the initial response or without (RFC 5034 section 4).
-    AuthPlain(Option<Argument>),
+    /// Name the mailbox and give the digest over the greeting's timestamp.
+    Apop(Argument, Argument),
+    /// A SASL mechanism, with the initial response or without (RFC 5034 section 4).
+    Auth(Mechanism, Option<Argument>),
+    /// Allow UTF-8 in what follows (RFC 6856 section 2).
+    Utf8,
     /// Ask for the number of messages and their octets.
     Stat,
     /// Ask for the scan listing of all messages.
@@ -121,8 +139,12 @@ impl Command {
             Self::Stls => Outgoing::line(&[b"STLS"]),
             Self::User(name) => Outgoing::line(&[b"USER ", &name.0]),
             Self::Pass(password) => Outgoing::line(&[b"PASS ", &password.0]),
-            Self::AuthPlain(None) => Outgoing::line(&[b"AUTH PLAIN"]),
-            Self::AuthPlain(Some(initial)) => Outgoing::line(&[b"AUTH PLAIN ", &initial.0]),
+            Self::Apop(name, digest) => Outgoing::line(&[b"APOP ", &name.0, b" ", &digest.0]),
+            Self::Auth(mechanism, None) => Outgoing::line(&[b"AUTH ", mechanism.wire_name().as_bytes()]),
+            Self::Auth(mechanism, Some(initial)) => {
+                Outgoing::line(&[b"AUTH ", mechanism.wire_name().as_bytes(), b" ", &initial.0])
+            }
+            Self::Utf8 => Outgoing::line(&[b"UTF8"]),
             Self::Stat => Outgoing::line(&[b"STAT"]),
             Self::List => Outgoing::line(&[b"LIST"]),
             Self::Uidl => Outgoing::line(&[b"UIDL"]),
@@ -142,8 +164,12 @@ pub struct Argument(Zeroizing<Vec<u8>>);
 impl Argument {
     /// Checks `octets`, called `what` in the error, against what fits after `keyword` and a blank.
     pub(crate) fn new(what: &'static str, octets: &[u8], keyword: &str) -> Result<Self, Unencodable> {
+        Self::within(what, octets, argument_limit(keyword))
+    }
+
+    /// The same with the room that is left said outright.
+    pub(crate) fn within(what: &'static str, octets: &[u8], limit: usize) -> Result<Self, Unencodable> {
         check(what, octets)?;
-        let limit = argument_limit(keyword);
         if octets.len() > limit {
             return Err(Unencodable::TooLong { what, octets: octets.len(), limit });
         }
@@ -187,6 +213,13 @@ impl Outgoing {
         octets.extend_from_slice(b"\r\n");
         Self(octets)
     }
+
+    /// Several commands, to be written at once.
+    pub(crate) fn all(commands: impl Iterator<Item = Command>) -> Self {
+        let mut octets = Zeroizing::new(Vec::new());
+        commands.for_each(|command| octets.extend_from_slice(&command.encode()));
+        Self(octets)
+    }
 }
 
 impl Deref for Outgoing {
@@ -213,9 +246,13 @@ mod tests {
         let of = |command: Command| String::from_utf8(command.encode().to_vec()).unwrap();
         let user = Argument::new("user", b"alice smith", "USER").unwrap();
         let initial = Argument::new("initial response", b"AGEAYg==", "AUTH PLAIN").unwrap();
+        let digest = Argument::new("digest", b"00ff", "APOP").unwrap();
+        let name = Argument::new("user", b"alice", "APOP").unwrap();
         assert_eq!(of(Command::User(user)), "USER alice smith\r\n");
-        assert_eq!(of(Command::AuthPlain(None)), "AUTH PLAIN\r\n");
-        assert_eq!(of(Command::AuthPlain(Some(initial))), "AUTH PLAIN AGEAYg==\r\n");
+        assert_eq!(of(Command::Auth(Mechanism::Plain, None)), "AUTH PLAIN\r\n");
+        assert_eq!(of(Command::Apop(name, digest)), "APOP alice 00ff\r\n");
+        assert_eq!(of(Command::Utf8), "UTF8\r\n");
+        assert_eq!(of(Command::Auth(Mechanism::Plain, Some(initial))), "AUTH PLAIN AGEAYg==\r\n");
         assert_eq!(of(Command::Retr(number)), "RETR 7\r\n");
         assert_eq!(of(Command::Top(number, 0)), "TOP 7 0\r\n");
         assert_eq!(of(Command::Dele(number)), "DELE 7\r\n");

@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
+use crate::class::Class;
 use crate::command::Verb;
+use crate::sasl::{SaslFault, TokenRefusal};
 use crate::wire::ResponseCode;
 
 /// What the account's next step should be.
@@ -29,6 +31,33 @@ pub enum Error {
     /// The server broke the protocol.
     #[error(transparent)]
     ServerMisbehaved(#[from] ServerMisbehaved),
+    /// The server broke the protocol while several replies were outstanding: it may not do well with
+    /// commands sent ahead. Switch that off for this host.
+    #[error(
+        "commands were sent ahead, {unanswered} of them not fully answered, and then: {fault}; drop the connection and send this host one command at a time"
+    )]
+    OutOfStep {
+        /// What it did.
+        fault: ServerMisbehaved,
+        /// Commands whose replies were not complete, the one being read included.
+        unanswered: usize,
+    },
+    /// The login ended before the server said yes or no, for a reason of the mechanism.
+    #[error("the login by {mechanism} ended: {fault}")]
+    Sasl {
+        /// Which mechanism, by the configuration's word.
+        mechanism: &'static str,
+        /// Why.
+        fault: SaslFault,
+    },
+    /// The caller did not hand on the octets left over after a reply while others were outstanding.
+    #[error(
+        "{lost} octets received behind one reply were not handed to the next exchange; the driving loop must keep its input"
+    )]
+    InputLost {
+        /// How many octets.
+        lost: usize,
+    },
     /// The server lacks something that was asked for.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -67,10 +96,12 @@ impl Error {
             Self::ServerMisbehaved(ServerMisbehaved::Closed { during }) if during.is_authentication() => {
                 Disposition::RetryLater
             }
-            Self::ServerMisbehaved(_) | Self::TooLarge { .. } | Self::NotDurable { .. } => {
-                Disposition::DropConnection
-            }
-            Self::Unsupported(_) | Self::Unencodable(_) => Disposition::ParkAccount,
+            Self::ServerMisbehaved(_)
+            | Self::OutOfStep { .. }
+            | Self::InputLost { .. }
+            | Self::TooLarge { .. }
+            | Self::NotDurable { .. } => Disposition::DropConnection,
+            Self::Unsupported(_) | Self::Unencodable(_) | Self::Sasl { .. } => Disposition::ParkAccount,
         }
     }
 }
@@ -89,40 +120,32 @@ pub struct Rejection {
     /// Whether the server promised `AUTH-RESP-CODE` (RFC 3206 section 6), which makes the absence of
     /// `[AUTH]` say that the credentials were not the reason.
     pub codes_promised: bool,
+    /// What the server had against a bearer token, when it said so before it refused.
+    pub token: Option<TokenRefusal>,
 }
 
 impl Rejection {
     /// What to do with the account. Refusals of one message (`RETR`, `TOP`, `DELE`) never park it.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
-        if matches!(self.verb, Verb::Retr | Verb::Top | Verb::Dele) {
-            return Disposition::RetryLater;
-        }
-        match self.code {
-            Some(ResponseCode::Auth | ResponseCode::SysPerm) => Disposition::ParkAccount,
-            Some(_) => Disposition::RetryLater,
-            None if self.bad_credentials() => Disposition::ParkAccount,
-            None => Disposition::RetryLater,
+        match self.class() {
+            _ if self.verb.is_about_one_message() => Disposition::RetryLater,
+            Class::Credentials | Class::Permanent => Disposition::ParkAccount,
+            Class::TokenExpired
+            | Class::InUse
+            | Class::LoginDelay
+            | Class::Throttled
+            | Class::Temporary
+            | Class::ClosedDuringLogin
+            | Class::Other => Disposition::RetryLater,
         }
     }
 
     /// Whether this means wrong credentials, as far as can be told.
     #[must_use]
     pub fn bad_credentials(&self) -> bool {
-        match self.code {
-            Some(ResponseCode::Auth) => true,
-            Some(_) => false,
-            None => self.verb.is_authentication() && !self.codes_promised && !sounds_temporary(&self.text),
-        }
+        self.class() == Class::Credentials
     }
-}
-
-/// Servers without response codes word a lock or an overload freely; these words were seen.
-fn sounds_temporary(text: &str) -> bool {
-    const WORDS: [&str; 8] =
-        ["lock", "busy", "in use", "try again", "try later", "unavailable", "temporar", "too many"];
-    let text = text.to_ascii_lowercase();
-    WORDS.iter().any(|word| text.contains(word))
 }
 
 /// How the server broke the protocol. Always: drop the connection without `QUIT`.
@@ -174,6 +197,11 @@ pub enum ServerMisbehaved {
         /// The text, neutralised.
         text: String,
     },
+    /// The server said success although it had just refused the token.
+    #[error(
+        "the server accepted a login it had just refused; drop the connection, the two sides are out of step"
+    )]
+    AcceptedAfterRefusal,
     /// The server asked for more after the SASL mechanism had said everything.
     #[error("the server sent a challenge after {verb} was complete")]
     UnexpectedChallenge {
@@ -198,6 +226,35 @@ pub enum Unsupported {
         "credentials not sent: the channel is not encrypted; use TLS or accept clear text by name in the account's configuration"
     )]
     CleartextCredentials,
+    /// A bearer token without TLS, which RFC 7628 section 4 and RFC 6750 section 5.3 forbid whatever
+    /// the configuration says.
+    #[error(
+        "token not sent: the channel is not encrypted, and a token is good for whoever reads it; use TLS"
+    )]
+    CleartextToken,
+    /// No mechanism that takes a token.
+    #[error(
+        "the server lists no mechanism that takes a token (OAUTHBEARER, XOAUTH2); name one in the account's configuration if it is known to work"
+    )]
+    NoTokenMechanism,
+    /// A password for a mechanism that takes a token, or the other way round.
+    #[error(
+        "{mechanism} does not take the kind of credentials that are configured (password or token); correct one of the two"
+    )]
+    WrongCredentials {
+        /// The mechanism, by the configuration's word.
+        mechanism: &'static str,
+    },
+    /// APOP without a timestamp.
+    #[error("the greeting holds no valid timestamp, so APOP cannot be used; name another mechanism")]
+    Apop,
+    /// `CAPA` does not list `UTF8`.
+    #[error("the server does not offer UTF8")]
+    Utf8,
+    /// Commands sent ahead without `PIPELINING` in the CAPA reply after the login, or to a server that
+    /// ends its lines in a bare LF and so cannot mark the end of a message for certain.
+    #[error("the server does not take commands ahead of their replies; send one at a time")]
+    Pipelining,
 }
 
 /// What was configured but cannot be sent. The account's configuration is at fault.
@@ -223,6 +280,18 @@ pub enum Unencodable {
     #[error("the {what} is empty; set it")]
     Empty {
         /// What is empty.
+        what: &'static str,
+    },
+    /// A blank where it would separate two arguments.
+    #[error("the {what} holds a blank, which this mechanism cannot carry; name another mechanism")]
+    Blank {
+        /// What holds it.
+        what: &'static str,
+    },
+    /// SASLprep (RFC 4013) does not allow it.
+    #[error("the {what} holds characters that SCRAM cannot carry (RFC 4013); name another mechanism")]
+    NotSaslprep {
+        /// What holds them.
         what: &'static str,
     },
 }
@@ -260,6 +329,23 @@ pub(crate) fn shown(octets: &[u8]) -> String {
     out
 }
 
+/// `text` with every secret replaced; servers have been seen to repeat the command they refuse.
+pub(crate) fn without(text: &[u8], secrets: &[&[u8]]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let mut clean = Vec::new();
+        let mut rest = text.as_slice();
+        while let Some(at) = memchr::memmem::find(rest, secret) {
+            clean.extend_from_slice(&rest[..at]);
+            clean.extend_from_slice(b"(redacted)");
+            rest = &rest[at + secret.len()..];
+        }
+        clean.extend_from_slice(rest);
+        text = clean;
+    }
+    text
+}
+
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -276,7 +362,7 @@ mod tests {
     use super::*;
 
     fn rejection(verb: Verb, code: Option<ResponseCode>, text: &str) -> Rejection {
-        Rejection { verb, code, text: text.into(), codes_promised: false }
+        Rejection { verb, code, text: text.into(), codes_promised: false, token: None }
     }
 
     #[test]

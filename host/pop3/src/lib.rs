@@ -6,11 +6,15 @@
 //!
 //! | RFC | what of it | where |
 //! |---|---|---|
-//! | 1939 | commands, replies, states, dot-stuffing, LIST and UIDL | [`command`], [`session`], [`listing`] |
-//! | 2449 | CAPA, response codes, 255 octets a command line | [`capability`], [`ResponseCode`] |
+//! | 1939 | commands, replies, states, dot-stuffing, LIST and UIDL, APOP | [`command`], [`session`], [`listing`], [`sasl`] |
+//! | 2195 | CRAM-MD5 | [`sasl`] |
+//! | 2449 | CAPA, response codes, 255 octets a command line, PIPELINING | [`capability`], [`ResponseCode`], [`session::Batch`] |
 //! | 2595 | STLS, and what must be forgotten after it | [`session`] |
-//! | 3206 | `SYS/TEMP`, `SYS/PERM`, `AUTH` | [`ResponseCode`], [`Rejection`] |
-//! | 4616, 5034 | SASL PLAIN, with or without an initial response | [`sasl`] |
+//! | 3206 | `SYS/TEMP`, `SYS/PERM`, `AUTH` | [`ResponseCode`], [`Class`] |
+//! | 4616, 5034 | SASL PLAIN; SASL in POP3, with or without an initial response | [`sasl`] |
+//! | 5802, 7677, 4013 | SCRAM-SHA-1 and SCRAM-SHA-256, SASLprep | [`sasl`] |
+//! | 6856 | `UTF8` | [`session`] |
+//! | 7628 | OAUTHBEARER, and how XOAUTH2 and it are refused | [`sasl`] |
 //!
 //! # Which octets are the message
 //!
@@ -21,7 +25,8 @@
 //! # Driving it
 //!
 //! Every command consumes the [`Session`] and gives an [`Exchange`]; one loop serves them all. The
-//! same loop in async code differs by three `.await`s.
+//! same loop in async code differs by three `.await`s. Commands sent ahead of their replies need one
+//! thing more: `input` must outlive the exchange, see [`session::Batch`].
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -72,6 +77,7 @@
 //! ```
 
 pub mod capability;
+mod class;
 pub mod command;
 mod error;
 pub mod listing;
@@ -80,8 +86,12 @@ pub mod session;
 mod wire;
 
 pub use capability::Capabilities;
+pub use class::Class;
 pub use error::{Disposition, Error, Rejection, ServerMisbehaved, Unencodable, Unsupported};
 pub use listing::{Entry, Listing, MessageNumber, UniqueId};
-pub use sasl::{Credentials, Mechanism};
-pub use session::{Answer, Authorization, Channel, Exchange, Greeting, Reply, Session, Step, Transaction};
+pub use sasl::{Credentials, Mechanism, Nonce, SaslFault, TokenRefusal, UnknownMechanism};
+pub use session::{
+    Answer, Answered, Authorization, Batch, Channel, Exchange, Greeting, Outstanding, Reply, Rest, Session,
+    Step, Transaction, window,
+};
 pub use wire::{Eol, ResponseCode, Tally};

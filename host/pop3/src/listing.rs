@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::capability::saturating;
 use crate::error::{Unencodable, shown};
@@ -38,8 +41,12 @@ impl fmt::Display for MessageNumber {
 
 /// A message's unique-id: the raw octets the server gave, 1 to 1024 of them. RFC 1939 allows 70 of
 /// 0x21 to 0x7E; blanks, 8-bit and longer ones occur. Identical copies may share one.
+///
+/// A longer one is `sha256:` and the hexadecimal SHA-256 of its octets: cut off, it could equal another
+/// one, and left out, its message would be retrieved for ever. The 71 octets of that are more than RFC
+/// 1939 allows, so no honest id is the same. A clone shares the octets.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UniqueId(Vec<u8>);
+pub struct UniqueId(Arc<[u8]>);
 
 impl UniqueId {
     /// The most octets kept as they are.
@@ -53,11 +60,23 @@ impl UniqueId {
             length if length > Self::LIMIT => {
                 Err(Unencodable::TooLong { what, octets: length, limit: Self::LIMIT })
             }
-            _ => Ok(Self(octets)),
+            _ => Ok(Self(octets.into())),
         }
     }
 
-    /// The octets as the server gave them.
+    /// The id of what a server listed; `None` when that is nothing.
+    fn listed(octets: &[u8]) -> Option<Self> {
+        match octets.len() {
+            0 => None,
+            length if length > Self::LIMIT => {
+                let digest = crate::sasl::hex(&Sha256::digest(octets));
+                Some(Self([b"sha256:", digest.as_slice()].concat().into()))
+            }
+            _ => Some(Self(octets.into())),
+        }
+    }
+
+    /// The octets as the server gave them, or what stands for them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -150,8 +169,6 @@ impl ScanListing {
 pub enum NoId {
     /// The server left it empty.
     Empty,
-    /// Longer than [`UniqueId::LIMIT`]; the octets are kept so that a digest can stand for them.
-    TooLong(Vec<u8>),
     /// The number was listed twice with different ids, so neither can be trusted.
     Conflicting,
 }
@@ -180,11 +197,7 @@ impl UidListing {
             Numbered::Blank => {}
             Numbered::Unreadable => self.oddities.unreadable += 1,
             Numbered::Line(number, rest) => {
-                let id = match rest.len() {
-                    0 => Err(NoId::Empty),
-                    length if length > UniqueId::LIMIT => Err(NoId::TooLong(rest.to_vec())),
-                    _ => Ok(UniqueId(rest.to_vec())),
-                };
+                let id = UniqueId::listed(rest).ok_or(NoId::Empty);
                 match self.ids.get_mut(&number) {
                     None => {
                         self.ids.insert(number, id);

@@ -23,18 +23,24 @@
 //! }
 //! ```
 
+mod ahead;
 mod authorization;
 mod core;
 mod exchange;
+mod lists;
 mod login;
+mod message;
 mod transaction;
 
 use std::marker::PhantomData;
 
+pub use ahead::{Ahead, Answered, Batch, Each, Outstanding, Rest, window};
 pub use authorization::{Capa, Greet, Hello, Stls, StlsAnswer, TlsReady};
 pub use exchange::{Exchange, Reply, Step};
+pub use lists::{List, Listed, Uidl};
 pub use login::{Login, LoginAnswer};
-pub use transaction::{Acknowledge, List, Quit, Retr, Retrieved, Stat, Top, Uidl};
+pub use message::{Message, Preview, Retr, Retrieved, Top, Whole};
+pub use transaction::{Acknowledge, Quit, Stat};
 
 use self::core::Core;
 use crate::capability::Capabilities;

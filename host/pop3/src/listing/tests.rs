@@ -14,6 +14,9 @@ fn uids(lines: &[&[u8]]) -> UidListing {
     listing
 }
 
+/// Of 1025 times `y`.
+const DIGEST: &[u8] = b"sha256:d27894a78480c4baf28429e24bf019b9f1b0c08e775d06b89f12202361f652ea";
+
 fn number(value: u32) -> MessageNumber {
     MessageNumber::new(value).unwrap()
 }
@@ -67,25 +70,19 @@ fn a_unique_id_is_the_rest_of_the_line_after_one_run_of_blanks() {
 }
 
 #[test]
-fn an_empty_or_overlong_unique_id_is_an_oddity_of_that_message_alone() {
+fn an_empty_unique_id_is_an_oddity_of_that_message_and_an_overlong_one_becomes_its_digest() {
     let longest = [b"3 ".to_vec(), vec![b'x'; 1024]].concat();
     let longer = [b"4 ".to_vec(), vec![b'y'; 1025]].concat();
     let listing = uids(&[b"1", b"2  \t", &longest, &longer, b"5 ok"]);
     let ids: Vec<_> = listing.ids().map(|(_, id)| id.cloned().map_err(Clone::clone)).collect();
     assert_eq!(
         ids,
-        [
-            Err(NoId::Empty),
-            Err(NoId::Empty),
-            Ok(uid(&[b'x'; 1024])),
-            Err(NoId::TooLong(vec![b'y'; 1025])),
-            Ok(uid(b"ok")),
-        ]
+        [Err(NoId::Empty), Err(NoId::Empty), Ok(uid(&[b'x'; 1024])), Ok(uid(DIGEST)), Ok(uid(b"ok")),]
     );
     let list = scan(&[b"1 1", b"2 2", b"3 3", b"4 4", b"5 5"]);
     let joined = join(&list, &listing);
-    assert_eq!(joined.entries.len(), 2);
-    assert_eq!(joined.without_id.len(), 3);
+    assert_eq!(joined.entries.len(), 3);
+    assert_eq!(joined.without_id.len(), 2);
     assert!(!joined.complete);
 }
 

@@ -6,7 +6,7 @@
 use super::Session;
 use super::core::Core;
 use crate::command::{Command, Outgoing, Verb};
-use crate::error::{Error, Rejection, ServerMisbehaved, shown};
+use crate::error::{Error, Rejection, ServerMisbehaved, shown, without};
 use crate::wire::{Indicator, Item, LineReader, Lines, Status};
 
 /// A command under way. See the crate's example for the loop that drives it.
@@ -38,13 +38,19 @@ impl<R: Reply> Exchange<R> {
         Self { session, outgoing: Some(command.encode()), reply }
     }
 
+    /// Several commands at once.
+    pub(super) fn saying(session: Session<R::State>, outgoing: Outgoing, reply: R) -> Self {
+        Self { session, outgoing: Some(outgoing), reply }
+    }
+
     /// An exchange the server opens.
     pub(super) fn unprompted(session: Session<R::State>, reply: R) -> Self {
         Self { session, outgoing: None, reply }
     }
 
-    /// Goes one step on, taking what it uses off the front of `input`. Start with empty input; after
-    /// [`Step::Receive`] the input is empty and what was received becomes the input.
+    /// Goes one step on, taking what it uses off the front of `input`. Start with empty input, or with
+    /// what [`Step::Done`] left of it while replies are outstanding; after [`Step::Receive`] the input
+    /// is empty and what was received becomes the input.
     pub fn step<'a>(mut self, input: &mut &'a [u8]) -> Result<Step<'a, R>, Error> {
         if let Some(octets) = self.outgoing.take() {
             self.nothing_left(input)?;
@@ -58,7 +64,9 @@ impl<R: Reply> Exchange<R> {
                 Ok(Step::Send(self, octets))
             }
             Progress::Done(value) => {
-                self.nothing_left(input)?;
+                if !self.reply.may_be_followed() {
+                    self.nothing_left(input)?;
+                }
                 Ok(Step::Done(R::finish(self.session, value)))
             }
         }
@@ -67,7 +75,7 @@ impl<R: Reply> Exchange<R> {
     /// The connection ended: says what that means here.
     #[must_use]
     pub fn closed(self) -> Error {
-        ServerMisbehaved::Closed { during: self.reply.verb() }.into()
+        self.reply.closed()
     }
 
     /// What is being answered.
@@ -111,6 +119,16 @@ pub trait Machine: Sized {
     /// Puts the session and what the reply said together.
     fn finish(session: Session<Self::State>, value: Self::Value) -> Self::Output;
 
+    /// Whether the octets behind this reply belong to another one.
+    fn may_be_followed(&self) -> bool {
+        false
+    }
+
+    /// What the end of the connection means here.
+    fn closed(&self) -> Error {
+        ServerMisbehaved::Closed { during: self.verb() }.into()
+    }
+
     /// What octets beyond the reply mean.
     fn surplus(&self, octets: &[u8]) -> ServerMisbehaved {
         // A server that echoes would repeat the password here.
@@ -144,8 +162,8 @@ pub(super) struct StatusLine(LineReader);
 pub(super) enum Said {
     /// `+OK`, with the text after a response code.
     Ok(Vec<u8>),
-    /// `+`, in reply to AUTH only.
-    Challenge,
+    /// `+`, in reply to AUTH only, with what follows it.
+    Challenge(Vec<u8>),
     Err(Rejection),
 }
 
@@ -171,7 +189,7 @@ impl StatusLine {
         core.latch.observe(line.eol);
         Ok(Some(match status.indicator {
             Indicator::Ok => Said::Ok(status.text.to_vec()),
-            Indicator::Continue => Said::Challenge,
+            Indicator::Continue => Said::Challenge(status.text.to_vec()),
             Indicator::Err => Said::Err(Rejection {
                 verb,
                 code: status.code,
@@ -180,6 +198,7 @@ impl StatusLine {
                     .capabilities
                     .as_ref()
                     .is_some_and(|capabilities| capabilities.auth_resp_code),
+                token: None,
             }),
         }))
     }
@@ -196,28 +215,11 @@ impl StatusLine {
             Some(Said::Ok(text)) => Some(Ok(text)),
             Some(Said::Err(rejection)) => Some(Err(rejection)),
             // `read` lets challenges through for AUTH alone, and AUTH is not read here.
-            Some(Said::Challenge) => {
+            Some(Said::Challenge(_)) => {
                 return Err(ServerMisbehaved::UnexpectedChallenge { verb }.into());
             }
         })
     }
-}
-
-/// `text` with every secret replaced; servers have been seen to repeat the command they refuse.
-fn without(text: &[u8], secrets: &[&[u8]]) -> Vec<u8> {
-    let mut text = text.to_vec();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        let mut clean = Vec::new();
-        let mut rest = text.as_slice();
-        while let Some(at) = memchr::memmem::find(rest, secret) {
-            clean.extend_from_slice(&rest[..at]);
-            clean.extend_from_slice(b"(redacted)");
-            rest = &rest[at + secret.len()..];
-        }
-        clean.extend_from_slice(rest);
-        text = clean;
-    }
-    text
 }
 
 /// A status line and, after `+OK`, a list.

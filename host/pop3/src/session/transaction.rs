@@ -3,14 +3,16 @@
 //! Owns the count of messages retrieved and not yet durable, which holds back `QUIT`: some servers
 //! remove or hide at `QUIT` what was retrieved, so it is a commit point. Must not store messages.
 
-use super::exchange::{ListReply, Machine, Progress, StatusLine};
+use std::marker::PhantomData;
+
+use super::exchange::{Machine, Progress, StatusLine};
+use super::lists::{List, Listed, Uidl};
+use super::message::{Message, Retr, Retrieved, Top};
 use super::{Answer, Authorization, Core, Exchange, Session, Transaction};
 use crate::command::{Command, Verb};
-use crate::error::{Error, Rejection, ServerMisbehaved, shown};
-use crate::listing::{self, MessageNumber, ScanListing, UidListing};
-use crate::wire::{BodyEvent, BodyReader, Cap, Tally};
-
-const LIST_CAP: Cap = Cap { lines: 1_000_000, octets: 128 << 20, name: "listing in lines or octets" };
+use crate::error::{Error, Rejection, ServerMisbehaved, Unsupported, shown};
+use crate::listing::{self, MessageNumber};
+use crate::wire::Tally;
 
 impl Session<Transaction> {
     /// Asks for the number of messages.
@@ -20,26 +22,24 @@ impl Session<Transaction> {
 
     /// Asks for the sizes of all messages.
     pub fn list(self) -> Exchange<List> {
-        let reply = List { list: ListReply::new(), found: ScanListing::default() };
-        Exchange::new(self, &Command::List, reply)
+        Exchange::new(self, &Command::List, Listed::new())
     }
 
     /// Asks for the unique-ids of all messages.
     pub fn uidl(self) -> Exchange<Uidl> {
-        let reply = Uidl { list: ListReply::new(), found: UidListing::default() };
-        Exchange::new(self, &Command::Uidl, reply)
+        Exchange::new(self, &Command::Uidl, Listed::new())
     }
 
     /// Asks for a message of at most `limit` octets; a larger one ends the session with
     /// [`Error::TooLarge`]. Its octets come as [`Step::Body`](super::Step::Body).
     pub fn retr(self, number: MessageNumber, limit: u64) -> Exchange<Retr> {
-        Exchange::new(self, &Command::Retr(number), Retr(BodyReply::new(limit)))
+        Exchange::new(self, &Command::Retr(number), Message::new(limit))
     }
 
     /// Asks for the header and the first `lines` lines of the body; `limit` as for `retr`. Servers get
     /// `TOP` wrong in many ways: never take it for the message.
     pub fn top(self, number: MessageNumber, lines: u32, limit: u64) -> Exchange<Top> {
-        Exchange::new(self, &Command::Top(number, lines), Top(BodyReply::new(limit)))
+        Exchange::new(self, &Command::Top(number, lines), Message::new(limit))
     }
 
     /// Marks a message deleted. It is gone only after a `QUIT` that the server accepts.
@@ -74,7 +74,7 @@ impl Session<Transaction> {
     }
 
     fn acknowledged(self, command: Command, verb: Verb) -> Exchange<Acknowledge> {
-        Exchange::new(self, &command, Acknowledge { line: StatusLine::default(), verb })
+        Exchange::new(self, &command, Acknowledge::new(verb))
     }
 }
 
@@ -82,6 +82,15 @@ impl Session<Authorization> {
     /// Ends the session without ever having opened the maildrop.
     pub fn quit(self) -> Exchange<Quit<Authorization>> {
         Exchange::new(self, &Command::Quit, Quit::new())
+    }
+
+    /// Allows UTF-8 in user names, passwords and header fields (RFC 6856 section 2). Refused without
+    /// asking, with the end of the session, unless CAPA lists it.
+    pub fn utf8(self) -> Result<Exchange<Acknowledge<Authorization>>, Error> {
+        if self.capabilities().is_none_or(|capabilities| capabilities.utf8.is_none()) {
+            return Err(Unsupported::Utf8.into());
+        }
+        Ok(Exchange::new(self, &Command::Utf8, Acknowledge::new(Verb::Utf8)))
     }
 }
 
@@ -119,200 +128,23 @@ impl Machine for Stat {
     }
 }
 
-/// The reply to `LIST`.
+/// The reply to `DELE`, `NOOP`, `RSET` and `UTF8`.
 #[derive(Debug)]
-pub struct List {
-    list: ListReply,
-    found: ScanListing,
-}
-
-impl Machine for List {
-    type State = Transaction;
-    type Output = Answer<Transaction, ScanListing>;
-    type Value = Result<ScanListing, Rejection>;
-
-    fn verb(&self) -> Verb {
-        Verb::List
-    }
-
-    fn receive<'a>(
-        &mut self,
-        core: &mut Core,
-        input: &mut &'a [u8],
-    ) -> Result<Progress<'a, Self::Value>, Error> {
-        let Self { list, found } = self;
-        let outcome = list.read(Verb::List, LIST_CAP, core, input, |line| found.read_line(line))?;
-        Ok(match outcome {
-            None => Progress::Receive,
-            Some(Ok(())) => Progress::Done(Ok(std::mem::take(found))),
-            Some(Err(rejection)) => Progress::Done(Err(rejection)),
-        })
-    }
-
-    fn finish(session: Session<Transaction>, value: Self::Value) -> Self::Output {
-        (session, value)
-    }
-}
-
-/// The reply to `UIDL`.
-#[derive(Debug)]
-pub struct Uidl {
-    list: ListReply,
-    found: UidListing,
-}
-
-impl Machine for Uidl {
-    type State = Transaction;
-    type Output = Answer<Transaction, UidListing>;
-    type Value = Result<UidListing, Rejection>;
-
-    fn verb(&self) -> Verb {
-        Verb::Uidl
-    }
-
-    fn receive<'a>(
-        &mut self,
-        core: &mut Core,
-        input: &mut &'a [u8],
-    ) -> Result<Progress<'a, Self::Value>, Error> {
-        let Self { list, found } = self;
-        let outcome = list.read(Verb::Uidl, LIST_CAP, core, input, |line| found.read_line(line))?;
-        Ok(match outcome {
-            None => Progress::Receive,
-            Some(Ok(())) => Progress::Done(Ok(std::mem::take(found))),
-            Some(Err(rejection)) => Progress::Done(Err(rejection)),
-        })
-    }
-
-    fn finish(session: Session<Transaction>, value: Self::Value) -> Self::Output {
-        (session, value)
-    }
-}
-
-/// A status line and, after `+OK`, a message.
-#[derive(Debug)]
-struct BodyReply {
-    phase: Phase,
-    limit: u64,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Status(StatusLine),
-    Body(BodyReader),
-}
-
-impl BodyReply {
-    fn new(limit: u64) -> Self {
-        Self { phase: Phase::Status(StatusLine::default()), limit }
-    }
-
-    fn receive<'a>(
-        &mut self,
-        verb: Verb,
-        core: &mut Core,
-        input: &mut &'a [u8],
-    ) -> Result<Progress<'a, Result<Tally, Rejection>>, Error> {
-        loop {
-            match &mut self.phase {
-                Phase::Status(line) => match line.read_plain(verb, core, input)? {
-                    None => return Ok(Progress::Receive),
-                    Some(Err(rejection)) => return Ok(Progress::Done(Err(rejection))),
-                    Some(Ok(_)) => {
-                        self.phase = Phase::Body(BodyReader::new(core.latch.eol(), self.limit));
-                    }
-                },
-                Phase::Body(body) => {
-                    return Ok(match body.next(input)? {
-                        BodyEvent::Octets(octets) => Progress::Body(octets),
-                        BodyEvent::More => Progress::Receive,
-                        BodyEvent::End => Progress::Done(Ok(body.tally())),
-                    });
-                }
-            }
-        }
-    }
-}
-
-/// The reply to `RETR`.
-#[derive(Debug)]
-pub struct Retr(BodyReply);
-
-/// A message arrived whole. Give it back to [`Session::settle`] once it is durable; as long as one is
-/// out, the session cannot be ended by `QUIT`.
-#[derive(Debug)]
-#[must_use = "QUIT is refused until this is settled"]
-pub struct Retrieved(Tally);
-
-impl Retrieved {
-    /// What was counted while the message passed.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.0
-    }
-}
-
-impl Machine for Retr {
-    type State = Transaction;
-    type Output = Answer<Transaction, Retrieved>;
-    type Value = Result<Tally, Rejection>;
-
-    fn verb(&self) -> Verb {
-        Verb::Retr
-    }
-
-    fn receive<'a>(
-        &mut self,
-        core: &mut Core,
-        input: &mut &'a [u8],
-    ) -> Result<Progress<'a, Self::Value>, Error> {
-        self.0.receive(Verb::Retr, core, input)
-    }
-
-    fn finish(mut session: Session<Transaction>, value: Self::Value) -> Self::Output {
-        if value.is_ok() {
-            session.core.unsettled = session.core.unsettled.saturating_add(1);
-        }
-        (session, value.map(Retrieved))
-    }
-}
-
-/// The reply to `TOP`.
-#[derive(Debug)]
-pub struct Top(BodyReply);
-
-impl Machine for Top {
-    type State = Transaction;
-    type Output = Answer<Transaction, Tally>;
-    type Value = Result<Tally, Rejection>;
-
-    fn verb(&self) -> Verb {
-        Verb::Top
-    }
-
-    fn receive<'a>(
-        &mut self,
-        core: &mut Core,
-        input: &mut &'a [u8],
-    ) -> Result<Progress<'a, Self::Value>, Error> {
-        self.0.receive(Verb::Top, core, input)
-    }
-
-    fn finish(session: Session<Transaction>, value: Self::Value) -> Self::Output {
-        (session, value)
-    }
-}
-
-/// The reply to `DELE`, `NOOP` and `RSET`.
-#[derive(Debug)]
-pub struct Acknowledge {
+pub struct Acknowledge<S = Transaction> {
     line: StatusLine,
     verb: Verb,
+    state: PhantomData<fn() -> S>,
 }
 
-impl Machine for Acknowledge {
-    type State = Transaction;
-    type Output = Answer<Transaction, ()>;
+impl<S> Acknowledge<S> {
+    pub(super) fn new(verb: Verb) -> Self {
+        Self { line: StatusLine::default(), verb, state: PhantomData }
+    }
+}
+
+impl<S> Machine for Acknowledge<S> {
+    type State = S;
+    type Output = Answer<S, ()>;
     type Value = Result<(), Rejection>;
 
     fn verb(&self) -> Verb {
@@ -330,7 +162,7 @@ impl Machine for Acknowledge {
         })
     }
 
-    fn finish(session: Session<Transaction>, value: Self::Value) -> Self::Output {
+    fn finish(session: Session<S>, value: Self::Value) -> Self::Output {
         (session, value)
     }
 }
@@ -341,12 +173,12 @@ impl Machine for Acknowledge {
 #[derive(Debug)]
 pub struct Quit<S> {
     line: StatusLine,
-    state: std::marker::PhantomData<fn() -> S>,
+    state: PhantomData<fn() -> S>,
 }
 
 impl<S> Quit<S> {
     fn new() -> Self {
-        Self { line: StatusLine::default(), state: std::marker::PhantomData }
+        Self { line: StatusLine::default(), state: PhantomData }
     }
 }
 

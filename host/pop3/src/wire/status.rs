@@ -58,7 +58,7 @@ impl fmt::Display for ResponseCode {
 pub(crate) enum Indicator {
     Ok,
     Err,
-    /// `+`, a SASL challenge (RFC 5034 section 4); what follows it is not needed by PLAIN.
+    /// `+`, a SASL challenge (RFC 5034 section 4); its text is base64 for most mechanisms.
     Continue,
 }
 

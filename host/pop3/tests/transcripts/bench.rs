@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use postroom_pop3::listing::join;
 use postroom_pop3::session::LoginAnswer;
 use postroom_pop3::{
-    Authorization, Channel, Credentials, Error, Exchange, Listing, Rejection, Reply, Session, Step,
+    Authorization, Channel, Credentials, Error, Exchange, Listing, Nonce, Rejection, Reply, Session, Step,
     Transaction,
 };
 
@@ -28,6 +30,8 @@ pub(crate) type Script<'s> = &'s [(&'s [u8], &'s [u8])];
 pub(crate) struct Wire<'s> {
     script: VecDeque<&'s (&'s [u8], &'s [u8])>,
     pieces: VecDeque<&'s [u8]>,
+    /// Input behind a reply, for the next exchange.
+    left: &'s [u8],
     cut: Cut,
     /// Message octets received.
     pub(crate) body: Vec<u8>,
@@ -35,8 +39,13 @@ pub(crate) struct Wire<'s> {
 
 impl<'s> Wire<'s> {
     pub(crate) fn new(script: Script<'s>, cut: Cut) -> Self {
-        let mut wire =
-            Self { script: script.iter().collect(), pieces: VecDeque::new(), cut, body: Vec::new() };
+        let mut wire = Self {
+            script: script.iter().collect(),
+            pieces: VecDeque::new(),
+            left: b"",
+            cut,
+            body: Vec::new(),
+        };
         wire.send(b"");
         wire
     }
@@ -63,11 +72,14 @@ impl<'s> Wire<'s> {
 
     /// Every line of the script was used.
     pub(crate) fn assert_finished(&self) {
-        assert!(self.script.is_empty() && self.pieces.is_empty(), "the script was not used up");
+        assert!(
+            self.script.is_empty() && self.pieces.is_empty() && self.left.is_empty(),
+            "the script was not used up"
+        );
     }
 
     pub(crate) fn drive<R: Reply>(&mut self, mut exchange: Exchange<R>) -> Result<R::Output, Error> {
-        let mut input: &[u8] = &[];
+        let mut input = std::mem::take(&mut self.left);
         loop {
             exchange = match exchange.step(&mut input)? {
                 Step::Send(next, octets) => {
@@ -86,7 +98,10 @@ impl<'s> Wire<'s> {
                     self.body.extend_from_slice(octets);
                     next
                 }
-                Step::Done(output) => return Ok(output),
+                Step::Done(output) => {
+                    self.left = input;
+                    return Ok(output);
+                }
             };
         }
     }
@@ -119,13 +134,19 @@ pub(crate) fn alice() -> Credentials {
     Credentials::new("alice", "secret").unwrap()
 }
 
+/// The nonce of RFC 5802 section 5.
+pub(crate) fn nonce() -> Nonce {
+    let random = STANDARD.decode("fyko+d2lbbFgONRv9qkxdawL").unwrap();
+    Nonce::new(random.try_into().unwrap())
+}
+
 pub(crate) fn hello(wire: &mut Wire<'_>, channel: Channel) -> Session<Authorization> {
     wire.drive(Session::new(channel).greeting()).unwrap().unwrap()
 }
 
 pub(crate) fn login(wire: &mut Wire<'_>) -> Session<Transaction> {
     let session = hello(wire, Channel::Tls);
-    match wire.drive(session.login(&alice()).unwrap()).unwrap() {
+    match wire.drive(session.login(&alice(), nonce()).unwrap()).unwrap() {
         LoginAnswer::Accepted(session) => session,
         LoginAnswer::Refused(_, rejection) => panic!("{rejection}"),
     }

@@ -9,7 +9,7 @@ use postroom_pop3::{
     Step, Unencodable, Unsupported,
 };
 
-use crate::bench::{Cut, Script, Wire, alice, everywhere, hello, refused};
+use crate::bench::{Cut, Script, Wire, alice, everywhere, hello, nonce, refused};
 
 #[test]
 fn a_refusing_greeting_is_a_rejection_and_anything_else_is_misbehaviour() {
@@ -97,7 +97,7 @@ fn stls_refused_or_not_offered_never_leads_to_a_password_in_clear() {
     for mechanism in [Mechanism::Plain, Mechanism::UserPass] {
         let mut wire = Wire::new(&[(b"", b"+OK\r\n")], Cut::Whole);
         let session = hello(&mut wire, Channel::Plaintext);
-        let error = session.login_by(mechanism, &alice()).unwrap_err();
+        let error = session.login_by(mechanism, &alice(), nonce()).unwrap_err();
         assert_eq!(error, Unsupported::CleartextCredentials.into());
     }
 }
@@ -112,7 +112,7 @@ fn two_line_login(challenge: &[u8], verdict: &[u8]) -> Result<Option<Rejection>,
     everywhere(script, |wire| {
         let session = hello(wire, Channel::Tls);
         let credentials = Credentials::new("alice", &password).unwrap();
-        let exchange = session.login_by(Mechanism::Plain, &credentials).unwrap();
+        let exchange = session.login_by(Mechanism::Plain, &credentials, nonce()).unwrap();
         wire.drive(exchange).map(|answer| match answer {
             LoginAnswer::Accepted(_) => None,
             LoginAnswer::Refused(_, rejection) => Some(rejection),
@@ -136,7 +136,7 @@ fn a_challenge_after_everything_was_said_is_no_success() {
     let script: Script<'_> = &[(b"", b"+OK\r\n"), (b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n", b"+ \r\n")];
     everywhere(script, |wire| {
         let session = hello(wire, Channel::Tls);
-        let exchange = session.login_by(Mechanism::Plain, &alice()).unwrap();
+        let exchange = session.login_by(Mechanism::Plain, &alice(), nonce()).unwrap();
         assert_eq!(wire.drive(exchange).map(drop), Err(expected.clone().into()));
     });
 }
@@ -148,7 +148,7 @@ fn an_initial_response_is_sent_up_to_255_octets_and_not_beyond() {
         let credentials = Credentials::new("alice", &"p".repeat(length)).unwrap();
         let mut wire = Wire::new(&[(b"", b"+OK\r\n")], Cut::Whole);
         let session = hello(&mut wire, Channel::Tls);
-        let exchange = session.login_by(Mechanism::Plain, &credentials).unwrap();
+        let exchange = session.login_by(Mechanism::Plain, &credentials, nonce()).unwrap();
         let Step::Send(_, octets) = exchange.step(&mut &[][..]).unwrap() else {
             panic!("nothing sent");
         };
@@ -162,7 +162,7 @@ fn a_password_too_long_for_a_command_line_is_refused_before_anything_is_sent() {
     let mut wire = Wire::new(&[(b"", b"+OK\r\n")], Cut::Whole);
     let session = hello(&mut wire, Channel::Tls);
     let credentials = Credentials::new("alice", &"p".repeat(249)).unwrap();
-    let error = session.login_by(Mechanism::UserPass, &credentials).unwrap_err();
+    let error = session.login_by(Mechanism::UserPass, &credentials, nonce()).unwrap_err();
     assert!(matches!(error, Error::Unencodable(Unencodable::TooLong { octets: 249, .. })));
 }
 
@@ -185,7 +185,8 @@ fn a_refused_login_says_why_and_gives_the_session_back() {
         ];
         let rejection = everywhere(script, |wire| {
             let session = hello(wire, Channel::Tls);
-            let (session, rejection) = refused(wire.drive(session.login(&alice()).unwrap()).unwrap());
+            let (session, rejection) =
+                refused(wire.drive(session.login(&alice(), nonce()).unwrap()).unwrap());
             wire.drive(session.quit()).unwrap().unwrap();
             rejection
         });
@@ -199,7 +200,7 @@ fn a_connection_closed_on_the_password_backs_off() {
     let script: Script<'_> = &[(b"", b"+OK\r\n"), (b"USER alice\r\n", b"+OK\r\n"), (b"PASS secret\r\n", b"")];
     everywhere(script, |wire| {
         let session = hello(wire, Channel::Tls);
-        let error = wire.drive(session.login(&alice()).unwrap()).map(drop).unwrap_err();
+        let error = wire.drive(session.login(&alice(), nonce()).unwrap()).map(drop).unwrap_err();
         assert!(matches!(error, Error::ServerMisbehaved(ServerMisbehaved::Closed { .. })));
         assert_eq!(error.disposition(), Disposition::RetryLater);
     });
@@ -221,7 +222,7 @@ fn credentials_that_a_server_repeats_or_a_debugger_prints_are_not_shown() {
         script.push((sent, reply));
         let mut wire = Wire::new(&script, Cut::Whole);
         let session = hello(&mut wire, Channel::Tls);
-        let exchange = session.login_by(mechanism, &alice()).unwrap();
+        let exchange = session.login_by(mechanism, &alice(), nonce()).unwrap();
         let mut seen = format!("{exchange:?}");
         seen += &match wire.drive(exchange) {
             Ok(answer) => format!("{answer:?}"),

@@ -7,8 +7,10 @@
     reason = "a test that meets the unexpected is to stop there"
 )]
 
+mod ahead;
 mod bench;
 mod login;
 mod octets;
 mod retrieval;
+mod sasl;
 mod sessions;

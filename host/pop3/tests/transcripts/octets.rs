@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::bench::{Cut, Dice, Wire};
+use crate::bench::{Cut, Dice, Wire, nonce};
 use postroom_pop3::session::LoginAnswer;
 use postroom_pop3::{Channel, Credentials, Error, Exchange, Reply, Session, Step, Transaction};
 
@@ -50,7 +50,7 @@ fn session() -> Session<Transaction> {
     );
     let session = wire.drive(Session::new(Channel::Tls).greeting()).unwrap().unwrap();
     let credentials = Credentials::new("alice", "secret").unwrap();
-    match wire.drive(session.login(&credentials).unwrap()).unwrap() {
+    match wire.drive(session.login(&credentials, nonce()).unwrap()).unwrap() {
         LoginAnswer::Accepted(session) => session,
         LoginAnswer::Refused(_, rejection) => panic!("{rejection}"),
     }

@@ -3,7 +3,7 @@
 use postroom_pop3::session::LoginAnswer;
 use postroom_pop3::{Channel, Disposition, Error, ResponseCode, ServerMisbehaved};
 
-use crate::bench::{Cut, LIMIT, Script, Wire, alice, everywhere, hello, listed, login, one_message};
+use crate::bench::{Cut, LIMIT, Script, Wire, alice, everywhere, hello, listed, login, nonce, one_message};
 
 #[test]
 fn a_whole_session_retrieves_byte_exact_and_deletes() {
@@ -27,7 +27,8 @@ fn a_whole_session_retrieves_byte_exact_and_deletes() {
         assert_eq!(session.apop_timestamp(), Some(&b"<1.2@pop.example>"[..]));
         let (session, capabilities) = wire.drive(session.capa()).unwrap();
         assert!(capabilities.unwrap().auth_resp_code);
-        let LoginAnswer::Accepted(session) = wire.drive(session.login(&alice()).unwrap()).unwrap() else {
+        let LoginAnswer::Accepted(session) = wire.drive(session.login(&alice(), nonce()).unwrap()).unwrap()
+        else {
             panic!("refused");
         };
         assert_eq!(session.capabilities(), None, "forgotten at login");
@@ -76,7 +77,8 @@ fn a_server_without_capa_and_without_texts_is_served() {
         let session = hello(wire, Channel::PlaintextAccepted);
         let (session, capabilities) = wire.drive(session.capa()).unwrap();
         assert_eq!(capabilities.unwrap_err().text, "");
-        let LoginAnswer::Accepted(session) = wire.drive(session.login(&alice()).unwrap()).unwrap() else {
+        let LoginAnswer::Accepted(session) = wire.drive(session.login(&alice(), nonce()).unwrap()).unwrap()
+        else {
             panic!("refused");
         };
         let (session, listing) = listed(wire, session);
