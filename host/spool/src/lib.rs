@@ -4,7 +4,8 @@
 //! 1. [`Spool::admit`]: the body is synced, then its row is committed. Only now does the message exist here.
 //! 2. [`Spool::plan`]: all effects, all plugin state and the trace of one run in one transaction. Final.
 //! 3. [`Spool::settle`]: a receipt, or the next due time, or parked.
-//! 4. [`Spool::removed`]: the server confirmed the deletion.
+//! 4. [`Spool::removed`]: the server confirmed the deletion. Where its answer was lost, [`Spool::deleting`] left a mark,
+//!    and the next complete listing decides ([`Spool::observe`]).
 //!
 //! An attempt is counted durably by [`Spool::lease_messages`] before the first octet is parsed, so that even an abort
 //! of the process counts.
@@ -15,28 +16,31 @@ mod body;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod judge;
 mod ledger;
 mod life;
 mod memory;
 mod records;
+mod seen;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, Incoming, Sealed};
 pub use error::Error;
-pub use ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+pub use ledger::{DeletePolicy, Kept, Listed, PollOutcome, Reconciled, Removable, Removals, Why};
 pub use memory::MemorySpool;
 pub use records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
+pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, MessageId, Name, Plan, Timestamp};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 
 /// Result of a spool call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -62,7 +66,8 @@ pub trait Spool: Send + Sync + 'static {
 
     // --- ledger ---
 
-    /// Which messages of a listing are new here. Reads only.
+    /// Which messages of a listing are new here, which may be others than their unique-ids say, and what is missing
+    /// from it. Reads only.
     ///
     /// An entry whose message was [`Spool::removed`] is new: the unique-id may be another message's now (RFC 1939
     /// section 7).
@@ -71,6 +76,87 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be read.
     async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled>;
 
+    /// Records a listing that the caller trusts. Writes nothing when it changes nothing.
+    ///
+    /// What is listed is present: its absence ends, and its listed size is recorded where none was (and it is not
+    /// doubtful). When the listing is `complete`, what is not listed was missed once more; a deletion marked by
+    /// [`Spool::deleting`] counts as confirmed when the entry is missing, and loses the mark when it is not; and a row
+    /// that was missing from [`ABSENCES`] complete listings in a row, the first of them at least `keep` ago, is
+    /// forgotten (its message and history stay), unless the clock is not believed (see [`Spool::removable`]).
+    ///
+    /// An incomplete listing ages nothing. Whether a listing is complete, and whether it is plausible at all, is for the
+    /// caller to decide: a server whose storage is away for a moment lists nothing.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn observe(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        complete: bool,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Result<Observed>;
+
+    /// The server gave known messages new unique-ids: their rows move, and nothing is retrieved again. Answers how many
+    /// moved. One does not when nothing (or only what was removed) is known under the old unique-id, or when the new
+    /// one is taken by a row that does not move itself.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn adopt(&self, account: &AccountId, adoptions: Vec<Adoption>, now: Timestamp) -> Result<u64>;
+
+    /// A doubtful entry was verified to be the message that is known: its listed size is the one to expect from now on.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn resized(&self, account: &AccountId, listed: &Listed) -> Result<()>;
+
+    /// A message whose removal was confirmed is listed all the same, verified to be the same message: it counts as removed
+    /// no more, and nothing is retrieved again.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn returned(&self, account: &AccountId, listed: &Listed, now: Timestamp) -> Result<()>;
+
+    /// Rows with this fingerprint of the header, by key, also those that are removed.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn resembling(&self, account: &AccountId, header: Digest) -> Result<Vec<SeenRow>>;
+
+    /// Rows whose message has these octets, by key, also those that are removed.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn holding(&self, account: &AccountId, digest: Digest) -> Result<Vec<SeenRow>>;
+
+    /// Marks entries as seen without a message; they are never retrieved, and never removable. `by` is
+    /// [`SeenBy::Seeded`] for what is listed, [`SeenBy::Imported`] for what another program knew. What is known is left
+    /// alone, but for what was removed: that is seen from now on. Answers how many were marked. One transaction.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for another `by`; when the state cannot be written.
+    async fn seed(&self, account: &AccountId, entries: Vec<Seen>, by: SeenBy, now: Timestamp) -> Result<u64>;
+
+    /// At most `limit` rows by key (unique-id, then ordinal) that come after `after`.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn seen(
+        &self,
+        account: &AccountId,
+        after: Option<(Uid, u32)>,
+        limit: usize,
+    ) -> Result<Vec<SeenRow>>;
+
+    /// The ledger forgets, also what it knew of failed retrievals: listed again, an entry is new. Messages and their
+    /// histories stay. Answers how many rows.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn forget(&self, account: &AccountId, which: Forget, now: Timestamp) -> Result<u64>;
+
     /// Commit point 1. All or nothing; admitting the same message again answers `Admitted { new: false, .. }`, and it
     /// counts as removed at the server no more.
     ///
@@ -78,13 +164,17 @@ pub trait Spool: Send + Sync + 'static {
     /// [`Error::Full`] when the disk is; nothing was admitted then.
     async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>>;
 
-    /// Proof, for each message of the listing that may be deleted at the server now, that it may.
-    /// `listing` must be the current session's, since a proof is for exactly those entries.
+    /// Proof, for each message of the listing that may be deleted at the server now, that it may; and for each other
+    /// one, why not. `listing` must be the current session's, since a proof is for exactly those entries.
     ///
-    /// A message qualifies when its listed size agrees with nothing weaker than its unique-id, the policy's time has
-    /// passed since it was retrieved, and (for [`DeletePolicy::Done`]) every required effect has a receipt and at least
-    /// one of them that carries the whole message has one, or it was discarded with the grant. One that was removed
-    /// already does not qualify: what the server shows under its unique-id has to be retrieved first.
+    /// A message qualifies when its listed size is the one recorded (or, when none is, near the stored one), the
+    /// policy's time has passed since it was retrieved, and (for [`DeletePolicy::Done`]) every required effect has a
+    /// receipt and at least one of them that carries the whole message has one, or it was discarded with the grant, and
+    /// the policy's limits allow it. One that was removed already does not qualify: what the server shows under its
+    /// unique-id has to be retrieved first. Nor does one that was never retrieved.
+    ///
+    /// The clock is not believed when it is more than seven days (and more than twice the time between the last two
+    /// polls) ahead of the last [`Spool::close_poll`]; then nothing qualifies by its age until a poll was closed.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -94,7 +184,14 @@ pub trait Spool: Send + Sync + 'static {
         listing: &[Listed],
         policy: DeletePolicy,
         now: Timestamp,
-    ) -> Result<Vec<Removable>>;
+    ) -> Result<Removals>;
+
+    /// `DELE` is about to be sent for these. Called before the first one, so that when the answer to `QUIT` is lost the
+    /// next listing can tell what happened.
+    ///
+    /// # Errors
+    /// When the state cannot be written; nothing may be deleted then.
+    async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()>;
 
     /// Commit point 4: the server confirmed (`+OK` to `QUIT`) that these are deleted.
     ///
@@ -102,7 +199,50 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written; the next listing then decides.
     async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()>;
 
-    /// Records how a poll ended. Writes nothing when nothing changed but the time of success.
+    /// The retrieval of an entry failed once more. Cleared when it is admitted or seeded, or missing from a complete
+    /// listing that is observed.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn stumble(
+        &self,
+        account: &AccountId,
+        listed: &Listed,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Stumble>;
+
+    /// Entries whose retrieval failed, by key.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn stumbles(&self, account: &AccountId) -> Result<Vec<Stumble>>;
+
+    /// Forgets such failures, of one unique-id or all; answers how many. For the operator who wants them tried again.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn unstumble(&self, account: &AccountId, uid: Option<Uid>) -> Result<u64>;
+
+    /// The note of [`Spool::learn`] on a server or an account.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn learnt(&self, scope: &str) -> Result<Option<String>>;
+
+    /// Keeps an opaque note of at most [`NOTE`] octets, or takes it away. Writes nothing when it is the same.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is too long; when the state cannot be written.
+    async fn learn(&self, scope: &str, text: Option<String>, now: Timestamp) -> Result<()>;
+
+    /// When the last `limit` messages of an account were retrieved, newest first: the rhythm of the account.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn arrivals(&self, account: &AccountId, limit: usize) -> Result<Vec<Timestamp>>;
+
+    /// Records how a poll ended, and by which clock. Writes nothing when nothing changed but the time.
     ///
     /// # Errors
     /// When the state cannot be written.

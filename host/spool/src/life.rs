@@ -1,8 +1,9 @@
 //! The pure rules of a message's life that every spool shares, and the words of its history. Does no IO.
 
-use postroom_mail::{Effect, EffectId, MessageId, Provenance, Verdict};
+use postroom_mail::{Effect, EffectId, MessageId, Provenance, Uid, Verdict};
 
 use crate::records::{Arrival, MessageState, Receipt};
+use crate::seen::{NOTE, SeenBy};
 use crate::{Error, Result};
 
 /// Repeating lines (attempts, retries) are left out of a history that has so many lines already.
@@ -37,18 +38,6 @@ pub(crate) fn reason(verdict: &Verdict) -> Option<String> {
 pub(crate) fn ended(state: MessageState) -> bool {
     match state {
         MessageState::Done | MessageState::Discarded => true,
-        MessageState::Spooled | MessageState::Running | MessageState::Planned | MessageState::Quarantined => {
-            false
-        }
-    }
-}
-
-/// Whether there is enough proof of a copy elsewhere: `copies` required effects that carry the whole message have a
-/// receipt, and `missing` required effects have none. Extracted attachments alone are no copy.
-pub(crate) fn expendable(state: MessageState, copies: u64, missing: u64) -> bool {
-    match state {
-        MessageState::Done => copies > 0 && missing == 0,
-        MessageState::Discarded => missing == 0,
         MessageState::Spooled | MessageState::Running | MessageState::Planned | MessageState::Quarantined => {
             false
         }
@@ -134,7 +123,39 @@ pub(crate) fn parked_reason(effect: &Effect, reason: &str) -> String {
 /// The server confirmed the deletion.
 pub(crate) const REMOVED: &str = "removed at the server";
 
+/// The end of the session in which it was to be deleted is unknown; a later listing does not have it.
+pub(crate) const FOUND_REMOVED: &str = "removed at the server, as a later listing shows";
+
+/// The operator had the ledger forget it.
+pub(crate) const FORGOTTEN: &str = "forgotten by the ledger: listed again, it is new";
+
+/// The server has another unique-id for it.
+pub(crate) fn adopted(from: &Uid, to: &Uid) -> String {
+    format!("the server lists it as {to} now, no more as {from}")
+}
+
+/// Whether entries may be marked as seen in this way.
+pub(crate) fn check_seed(by: SeenBy) -> Result<()> {
+    match by {
+        SeenBy::Seeded | SeenBy::Imported => Ok(()),
+        SeenBy::Retrieved | SeenBy::Adopted => {
+            Err(Error::Conflict("only a message that was admitted counts as retrieved or adopted".to_owned()))
+        }
+    }
+}
+
+/// Notes are bounded.
+pub(crate) fn check_note(scope: &str, text: Option<&String>) -> Result<()> {
+    match text.map_or(0, String::len) {
+        ..=NOTE => Ok(()),
+        len => Err(Error::Conflict(format!("the note on {scope} has {len} octets, the limit is {NOTE}"))),
+    }
+}
+
 /// The server has it again, or still, after it confirmed the deletion.
+pub(crate) const STILL_THERE: &str = "listed again after its removal";
+
+/// The server gave it out once more after it confirmed the deletion.
 pub(crate) const SHOWN_AGAIN: &str = "retrieved again after its removal";
 
 /// A run that is not, or no longer, leased.

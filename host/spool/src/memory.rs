@@ -1,20 +1,22 @@
 //! A spool that forgets everything with the process: for `try`, for tests, and as the oracle the embedded one is held
 //! against. Simple on purpose: plain maps, one lock, no index.
 
+mod ledger;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, MessageId, Name, Plan, Timestamp};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 
-use self::state::{Message, State, Stored};
-use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+use self::state::{Entry, Message, State, Stored};
+use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
 };
+use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::{Body, Error, Incoming, Result, Spool, life};
 
 /// Everything in memory.
@@ -47,14 +49,68 @@ impl Spool for MemorySpool {
     }
 
     async fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Result<Reconciled> {
+        Ok(self.state().reconcile(account, listing))
+    }
+
+    async fn observe(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        complete: bool,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Result<Observed> {
+        Ok(self.state().observe(account, listing, complete, keep, now))
+    }
+
+    async fn adopt(&self, account: &AccountId, adoptions: Vec<Adoption>, now: Timestamp) -> Result<u64> {
+        Ok(self.state().adopt(account, &adoptions, now))
+    }
+
+    async fn resized(&self, account: &AccountId, listed: &Listed) -> Result<()> {
+        self.state().resized(account, listed);
+        Ok(())
+    }
+
+    async fn returned(&self, account: &AccountId, listed: &Listed, now: Timestamp) -> Result<()> {
+        self.state().returned(account, listed, now);
+        Ok(())
+    }
+
+    async fn resembling(&self, account: &AccountId, header: Digest) -> Result<Vec<SeenRow>> {
+        let alike = |entry: &Entry| entry.header == Some(header);
+        Ok(self.state().seen(account, |_, entry| alike(entry)))
+    }
+
+    async fn holding(&self, account: &AccountId, digest: Digest) -> Result<Vec<SeenRow>> {
         let state = self.state();
-        let known = |entry: &Listed| {
-            let held = state.ledger.get(&(account.clone(), entry.uid.clone(), entry.ordinal));
-            held.is_some_and(|index| state.messages[*index].removed.is_none())
+        let holds = |entry: &Entry| {
+            entry.message.is_some_and(|index| state.messages[index].provenance.digest == digest)
         };
-        let new: Vec<usize> = (0..listing.len()).filter(|index| !known(&listing[*index])).collect();
-        let known = (listing.len() - new.len()) as u64;
-        Ok(Reconciled { new, known })
+        Ok(state.seen(account, |_, entry| holds(entry)))
+    }
+
+    async fn seed(&self, account: &AccountId, entries: Vec<Seen>, by: SeenBy, now: Timestamp) -> Result<u64> {
+        life::check_seed(by)?;
+        Ok(self.state().seed(account, entries, by, now))
+    }
+
+    async fn seen(
+        &self,
+        account: &AccountId,
+        after: Option<(Uid, u32)>,
+        limit: usize,
+    ) -> Result<Vec<SeenRow>> {
+        let later = |(_, uid, ordinal): &state::Key| {
+            after.as_ref().is_none_or(|after| (uid, *ordinal) > (&after.0, after.1))
+        };
+        let mut rows = self.state().seen(account, |key, _| later(key));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget, now: Timestamp) -> Result<u64> {
+        Ok(self.state().forget(account, &which, now))
     }
 
     async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>> {
@@ -79,40 +135,61 @@ impl Spool for MemorySpool {
         listing: &[Listed],
         policy: DeletePolicy,
         now: Timestamp,
-    ) -> Result<Vec<Removable>> {
-        let DeletePolicy::Done { after } = policy else { return Ok(Vec::new()) };
-        let state = self.state();
-        let mut proved = Vec::new();
-        for (index, entry) in listing.iter().enumerate() {
-            let same = state.ledger.iter().filter(|((a, uid, _), index)| {
-                a == account && *uid == entry.uid && state.messages[**index].removed.is_none()
-            });
-            let same: Vec<(u32, usize)> = same.map(|((_, _, ordinal), index)| (*ordinal, *index)).collect();
-            let listed = listing.iter().filter(|other| other.uid == entry.uid).count();
-            let Some((_, found)) = same.iter().find(|(ordinal, _)| *ordinal == entry.ordinal) else {
-                continue;
-            };
-            let message = &state.messages[*found];
-            if listed <= same.len()
-                && same.iter().all(|(_, index)| state.expendable(*index, after, now))
-                && life::sizes_agree(entry.size, message.provenance.size)
-            {
-                let (account, uid, ordinal) = (account.clone(), entry.uid.clone(), entry.ordinal);
-                proved.push(Removable { account, uid, ordinal, message: message.id, index });
-            }
-        }
-        Ok(proved)
+    ) -> Result<Removals> {
+        Ok(self.state().removable(account, listing, policy, now))
+    }
+
+    async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()> {
+        self.state().deleting(removables, now);
+        Ok(())
     }
 
     async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {
-        let mut state = self.state();
-        for removable in removed {
-            if let Some(index) = state.index(removable.message) {
-                state.messages[index].removed = Some(now);
-                state.messages[index].repeating_event(now, life::REMOVED.to_owned());
-            }
-        }
+        self.state().removed(removed, now);
         Ok(())
+    }
+
+    async fn stumble(
+        &self,
+        account: &AccountId,
+        listed: &Listed,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Stumble> {
+        Ok(self.state().stumble(account, listed, life::clip(reason), now))
+    }
+
+    async fn stumbles(&self, account: &AccountId) -> Result<Vec<Stumble>> {
+        let state = self.state();
+        let own = state.stumbles.iter().filter(|((owner, ..), _)| owner == account);
+        Ok(own.map(|(_, stumble)| stumble.clone()).collect())
+    }
+
+    async fn unstumble(&self, account: &AccountId, uid: Option<Uid>) -> Result<u64> {
+        Ok(self.state().unstumble(account, uid.as_ref()))
+    }
+
+    async fn learnt(&self, scope: &str) -> Result<Option<String>> {
+        Ok(self.state().notes.get(scope).cloned())
+    }
+
+    async fn learn(&self, scope: &str, text: Option<String>, _now: Timestamp) -> Result<()> {
+        life::check_note(scope, text.as_ref())?;
+        let mut state = self.state();
+        match text {
+            Some(text) => state.notes.insert(scope.to_owned(), text),
+            None => state.notes.remove(scope),
+        };
+        Ok(())
+    }
+
+    async fn arrivals(&self, account: &AccountId, limit: usize) -> Result<Vec<Timestamp>> {
+        let state = self.state();
+        let own = state.messages.iter().filter(|message| message.provenance.account == *account);
+        let mut times: Vec<_> = own.map(|message| message.provenance.retrieved).collect();
+        times.sort_unstable_by(|one, two| two.cmp(one));
+        times.truncate(limit);
+        Ok(times)
     }
 
     async fn close_poll(&self, account: &AccountId, outcome: PollOutcome, now: Timestamp) -> Result<()> {
@@ -123,17 +200,26 @@ impl Spool for MemorySpool {
             last_error: None,
             failures: 0,
             listed: None,
+            held: None,
         });
         match outcome {
             PollOutcome::Complete { listed } => {
                 (status.last_success, status.listed) = (Some(now), Some(listed));
-                (status.last_error, status.failures) = (None, 0);
+                (status.last_error, status.failures, status.held) = (None, 0, None);
             }
             PollOutcome::Failed { reason } => {
                 status.last_error = Some((now, life::clip(reason)));
                 status.failures += 1;
             }
+            PollOutcome::Held { reason } => {
+                let reason = life::clip(reason);
+                if status.held.as_ref().is_none_or(|(_, held)| *held != reason) {
+                    status.held = Some((now, reason));
+                }
+            }
         }
+        let pace = state.paces.entry(account.clone()).or_default();
+        *pace = pace.closed(now);
         Ok(())
     }
 

@@ -14,6 +14,10 @@ pub struct Arrival {
     pub provenance: Provenance,
     /// Its octets.
     pub body: Sealed,
+    /// Fingerprint of its header, made by the caller: what [`crate::Spool::resembling`] looks for.
+    pub header: Option<Digest>,
+    /// Its size in octets as it was listed, when the server gave one.
+    pub listed: Option<u64>,
 }
 
 /// The answer to an arrival, in the same order.
@@ -256,6 +260,8 @@ pub struct AccountStatus {
     pub failures: u32,
     /// Messages in the last complete listing.
     pub listed: Option<u64>,
+    /// Since when its listing is not trusted, and why; cleared by the next complete poll.
+    pub held: Option<(Timestamp, String)>,
 }
 
 /// What a sweep freed.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod delivery;
+mod ledger;
 mod questions;
 mod retrieval;
 pub(crate) mod sample;
@@ -22,6 +23,7 @@ pub type Factory<'a> = &'a (dyn Fn() -> Arc<dyn Spool> + Sync);
 /// When the implementation does not conform.
 pub async fn suite(factory: Factory<'_>) {
     retrieval::suite(factory).await;
+    ledger::suite(factory).await;
     delivery::suite(factory).await;
     questions::suite(factory).await;
     upkeep::suite(factory).await;

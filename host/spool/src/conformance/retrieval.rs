@@ -10,7 +10,7 @@ use super::sample::{
 };
 use crate::{DeletePolicy, Error, Listed, MessageState, PollOutcome, Settlement, Spool};
 
-const AT_ONCE: DeletePolicy = DeletePolicy::Done { after: Duration::ZERO };
+const AT_ONCE: DeletePolicy = DeletePolicy::Done { after: Duration::ZERO, keep: None, over: None };
 
 pub(super) async fn suite(factory: Factory<'_>) {
     bodies_of_every_size_come_back_whole(factory()).await;
@@ -88,7 +88,7 @@ async fn reconcile_tells_new_from_known(spool: Fresh) {
 }
 
 async fn provable(spool: &dyn Spool, listing: &[Listed], policy: DeletePolicy, now: i64) -> Vec<usize> {
-    let proofs = spool.removable(&name("shop"), listing, policy, Timestamp(now)).await.unwrap();
+    let proofs = spool.removable(&name("shop"), listing, policy, Timestamp(now)).await.unwrap().removable;
     proofs.iter().map(crate::Removable::index).collect()
 }
 
@@ -96,7 +96,7 @@ async fn only_a_finished_message_is_removable(spool: Fresh) {
     let octets = sample::noise(1, 50_000);
     let message = admit(&*spool, "u1", &octets).await;
     let listing = [listed("other", 9), listed("u1", 50_000)];
-    let after = DeletePolicy::Done { after: Duration::from_secs(60) };
+    let after = DeletePolicy::Done { after: Duration::from_secs(60), keep: None, over: None };
     assert!(provable(&*spool, &listing, AT_ONCE, 2000).await.is_empty(), "while it waits");
     let lease = lease_one(&*spool, Timestamp(2000)).await;
     assert!(provable(&*spool, &listing, AT_ONCE, 2000).await.is_empty(), "while it runs");
@@ -116,7 +116,7 @@ async fn only_a_finished_message_is_removable(spool: Fresh) {
         let proved = provable(&*spool, &[listed("u1", size)], AT_ONCE, 2000).await;
         assert_eq!(proved.len(), usize::from(agrees), "listed as {size}");
     }
-    let proofs = spool.removable(&name("shop"), &listing, AT_ONCE, Timestamp(2000)).await.unwrap();
+    let proofs = spool.removable(&name("shop"), &listing, AT_ONCE, Timestamp(2000)).await.unwrap().removable;
     assert_eq!((proofs[0].message(), spool.counts(None).await.unwrap().removed), (message, 0));
     spool.removed(proofs, Timestamp(3000)).await.unwrap();
     assert_eq!(spool.history(message).await.unwrap().unwrap().removed, Some(Timestamp(3000)));
@@ -125,7 +125,7 @@ async fn only_a_finished_message_is_removable(spool: Fresh) {
 
 /// Takes the proof for the one entry that has one, and confirms it.
 async fn remove_one(spool: &dyn Spool, listing: &[Listed], now: i64) -> MessageId {
-    let proofs = spool.removable(&name("shop"), listing, AT_ONCE, Timestamp(now)).await.unwrap();
+    let proofs = spool.removable(&name("shop"), listing, AT_ONCE, Timestamp(now)).await.unwrap().removable;
     assert_eq!(proofs.len(), 1, "exactly one entry may go");
     let message = proofs[0].message();
     spool.removed(proofs, Timestamp(now)).await.unwrap();
@@ -173,7 +173,8 @@ async fn a_copy_that_is_gone_does_not_vouch_for_another(spool: Fresh) {
         spool.plan(lease, sample::discard(), Timestamp(2000)).await.unwrap();
     }
     let listing = [listed("same", 6), Listed { ordinal: 1, ..listed("same", 6) }];
-    let mut proofs = spool.removable(&name("shop"), &listing, AT_ONCE, Timestamp(2000)).await.unwrap();
+    let mut proofs =
+        spool.removable(&name("shop"), &listing, AT_ONCE, Timestamp(2000)).await.unwrap().removable;
     assert_eq!(proofs.len(), 2);
     proofs.truncate(1);
     spool.removed(proofs, Timestamp(2000)).await.unwrap();

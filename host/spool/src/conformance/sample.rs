@@ -37,7 +37,8 @@ pub(crate) fn arrival_in(
     let uid = Uid(uid.as_bytes().to_vec());
     let (account, digest, size) = (name(account), body.digest(), body.size());
     assert_eq!((digest, size), (Digest::of(octets), octets.len() as u64), "sealed as it arrived");
-    Arrival { provenance: Provenance { account, uid, ordinal, digest, size, retrieved }, body }
+    let provenance = Provenance { account, uid, ordinal, digest, size, retrieved };
+    Arrival { provenance, body, header: None, listed: None }
 }
 
 pub(crate) async fn admit(spool: &dyn Spool, uid: &str, octets: &[u8]) -> MessageId {
@@ -114,7 +115,7 @@ pub(crate) fn receipt() -> Receipt {
 }
 
 pub(crate) fn listed(uid: &str, size: u64) -> Listed {
-    Listed { uid: Uid(uid.as_bytes().to_vec()), ordinal: 0, size }
+    Listed { uid: Uid(uid.as_bytes().to_vec()), ordinal: 0, size: Some(size) }
 }
 
 pub(crate) async fn state(spool: &dyn Spool, message: MessageId) -> MessageState {

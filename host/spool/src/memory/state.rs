@@ -1,15 +1,17 @@
 //! What a spool in memory holds, and the rules over it. Owns no lock and no time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use postroom_mail::{
-    AccountId, Effect, EffectId, Label, MessageId, Plan, Provenance, StepTrace, Timestamp, Uid, Verdict,
+    AccountId, Digest, Effect, EffectId, Label, MessageId, Plan, Provenance, StepTrace, Timestamp, Uid,
+    Verdict,
 };
 
+use crate::judge::{Mark, Pace};
 use crate::records::{
     AccountStatus, Admitted, Arrival, EffectState, Event, MessageLease, MessageState, Receipt, Settlement,
 };
+use crate::seen::{SeenBy, Stumble};
 use crate::{Body, Result, life};
 
 #[derive(Default)]
@@ -18,9 +20,25 @@ pub(super) struct State {
     pub(super) messages: Vec<Message>,
     /// By plan.
     pub(super) effects: Vec<Stored>,
-    pub(super) ledger: BTreeMap<(AccountId, Uid, u32), usize>,
+    pub(super) ledger: BTreeMap<Key, Entry>,
+    pub(super) stumbles: BTreeMap<Key, Stumble>,
+    pub(super) notes: HashMap<String, String>,
+    pub(super) paces: HashMap<AccountId, Pace>,
     pub(super) kv: HashMap<(String, String), Vec<u8>>,
     pub(super) accounts: BTreeMap<AccountId, AccountStatus>,
+}
+
+/// Account, unique-id, ordinal.
+pub(super) type Key = (AccountId, Uid, u32);
+
+/// A row of the ledger.
+pub(super) struct Entry {
+    /// Index of its message.
+    pub(super) message: Option<usize>,
+    pub(super) by: SeenBy,
+    pub(super) at: Timestamp,
+    pub(super) header: Option<Digest>,
+    pub(super) mark: Mark,
 }
 
 pub(super) struct Message {
@@ -103,7 +121,7 @@ impl State {
     }
 
     pub(super) fn admit(&mut self, arrival: Arrival, octets: Vec<u8>) -> Admitted {
-        let provenance = arrival.provenance;
+        let Arrival { provenance, header, listed, .. } = arrival;
         let (id, retrieved) = (provenance.message(), provenance.retrieved);
         let key = (provenance.account.clone(), provenance.uid.clone(), provenance.ordinal);
         let found = self.index(id);
@@ -129,7 +147,20 @@ impl State {
         if self.messages[index].removed.take().is_some() {
             self.messages[index].repeating_event(retrieved, life::SHOWN_AGAIN.to_owned());
         }
-        self.ledger.insert(key, index);
+        self.stumbles.remove(&key);
+        let by = SeenBy::Retrieved;
+        let mark = Mark { size: listed, shown: true, ..Mark::default() };
+        let mut entry = Entry { message: Some(index), by, at: retrieved, header, mark };
+        if let Some(before) = self.ledger.get(&key) {
+            if before.message == Some(index) {
+                entry.header = header.or(before.header);
+                entry.mark.size = listed.or(before.mark.size);
+            }
+            if before.message.is_none_or(|before| before == index) {
+                entry.at = before.at;
+            }
+        }
+        self.ledger.insert(key, entry);
         Admitted { message: id, new: found.is_none() }
     }
 
@@ -205,15 +236,15 @@ impl State {
         }
     }
 
-    /// Whether the message may go, `after` its retrieval.
-    pub(super) fn expendable(&self, index: usize, after: Duration, now: Timestamp) -> bool {
-        let message = &self.messages[index];
-        let required = || self.effects_of(index).filter(|stored| stored.effect.required);
-        let size = message.provenance.size;
-        let done = |stored: &&Stored| stored.state == EffectState::Done;
-        let copies =
-            required().filter(done).filter(|stored| stored.effect.carries_whole(size)).count() as u64;
-        let missing = required().filter(|stored| !done(stored)).count() as u64;
-        life::expendable(message.state, copies, missing) && message.provenance.retrieved.after(after) <= now
+    /// How many required effects carry the whole message and have a receipt, and how many required ones have none.
+    pub(super) fn copies(&self, index: usize) -> (u64, u64) {
+        let size = self.messages[index].provenance.size;
+        let (mut copies, mut missing) = (0, 0);
+        for stored in self.effects_of(index).filter(|stored| stored.effect.required) {
+            let done = stored.state == EffectState::Done;
+            copies += u64::from(done && stored.effect.carries_whole(size));
+            missing += u64::from(!done);
+        }
+        (copies, missing)
     }
 }

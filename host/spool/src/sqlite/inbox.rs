@@ -4,11 +4,12 @@ use postroom_mail::{MessageId, Plan, Timestamp, Verdict};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Outcome;
+use super::notes;
 use super::rows::{self, PROVENANCE, event, repeating_event, signed};
 use super::writer::Unit;
+use crate::Error;
 use crate::life;
 use crate::records::{Admitted, Arrival, MessageLease, MessageState};
-use crate::{Error, ledger::Listed};
 
 /// Commit point 1: octets to the segment, a row for the message, a row for the ledger.
 pub(super) fn admit(unit: &mut Unit<'_>, arrivals: &[Arrival]) -> Outcome<Vec<Admitted>> {
@@ -26,13 +27,33 @@ fn admit_one(unit: &mut Unit<'_>, arrival: &Arrival) -> Outcome<Admitted> {
         }
         None => (insert(unit, arrival, message)?, true),
     };
-    // The ledger points at what the server last showed under this unique-id.
-    let mut point = unit.sql.prepare_cached(
-        "INSERT INTO ledger (account, uid, ordinal, message) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET message = excluded.message WHERE message <> excluded.message",
-    )?;
-    point.execute(params![provenance.account.as_str(), provenance.uid.0, provenance.ordinal, seq])?;
+    point(unit, arrival, seq)?;
     Ok(Admitted { message, new })
+}
+
+/// The ledger points at what the server last showed under this unique-id.
+fn point(unit: &Unit<'_>, arrival: &Arrival, seq: i64) -> Outcome<()> {
+    let provenance = &arrival.provenance;
+    let mut point = unit.sql.prepare_cached(
+        "INSERT INTO ledger (account, uid, ordinal, message, how, at, size, header, shown)
+         VALUES (?1, ?2, ?3, ?4, 'retrieved', ?5, ?6, ?7, 1)
+         ON CONFLICT DO UPDATE SET how = 'retrieved', message = excluded.message,
+            at = iif(message IS NULL OR message = excluded.message, at, excluded.at),
+            size = iif(message = excluded.message, coalesce(excluded.size, size), excluded.size),
+            header = iif(message = excluded.message, coalesce(excluded.header, header), excluded.header),
+            deleting = NULL, removed = NULL, absent = 0, since = NULL, shown = 1",
+    )?;
+    let (account, uid) = (provenance.account.as_str(), &provenance.uid);
+    point.execute(params![
+        account,
+        uid.0,
+        provenance.ordinal,
+        seq,
+        provenance.retrieved.0,
+        arrival.listed.map(signed),
+        arrival.header.map(|header| header.0),
+    ])?;
+    notes::steady(unit, account, uid, provenance.ordinal)
 }
 
 /// The server has a message that was removed: it may, and must, be removed once more.
@@ -238,13 +259,4 @@ fn leased(unit: &Unit<'_>, lease: &MessageLease) -> Outcome<i64> {
         return Err(life::not_leased(lease.message, lease.attempt).into());
     }
     Ok(seq)
-}
-
-/// Whether the ledger knows an entry of a listing. What was removed may be another message now.
-pub(super) fn known(sql: &rusqlite::Connection, account: &str, entry: &Listed) -> Outcome<bool> {
-    let mut query = sql.prepare_cached(
-        "SELECT 1 FROM ledger l JOIN messages m ON m.seq = l.message
-         WHERE l.account = ?1 AND l.uid = ?2 AND l.ordinal = ?3 AND m.removed IS NULL",
-    )?;
-    Ok(query.exists(params![account, entry.uid.0, entry.ordinal])?)
 }

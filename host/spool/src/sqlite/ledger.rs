@@ -1,28 +1,141 @@
-//! What a server listed against what is here: what is new, what may be deleted there, how polls went.
+//! What a server listed against what is here: what is new, what a listing tells, what may be deleted there. Reads all
+//! rows of the account once, in order, and leaves the judgement to `judge`.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use postroom_mail::{AccountId, Digest, MessageId, Timestamp};
+use postroom_mail::{AccountId, Digest, MessageId, Timestamp, Uid};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::Outcome;
-use super::inbox::known;
 use super::rows::{self, repeating_event, signed, unsigned};
 use super::writer::Unit;
-use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+use super::{notes, polls};
+use crate::judge::{self, Candidate, Held, Judge, Mark, Observation, Pace, Row};
+use crate::ledger::{DeletePolicy, Listed, Reconciled, Removable, Removals};
 use crate::life;
-use crate::records::{AccountStatus, MessageState};
+use crate::seen::Observed;
+
+/// The rows of an account, sorted. The stored size is looked up only where no listed one is recorded.
+fn load(sql: &Connection, account: &AccountId) -> Outcome<Vec<Row>> {
+    let mut query = sql.prepare_cached(
+        "SELECT uid, ordinal, size, deleting, removed, absent, since, shown,
+            CASE WHEN size IS NULL THEN (SELECT m.size FROM messages m WHERE m.seq = ledger.message) END
+         FROM ledger WHERE account = ?1 ORDER BY uid, ordinal",
+    )?;
+    let rows = query.query_map(params![account.as_str()], |row| {
+        let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+        let mark = Mark {
+            size: row.get::<_, Option<i64>>(2)?.map(unsigned),
+            deleting: time(3)?,
+            removed: time(4)?,
+            absent: row.get(5)?,
+            since: time(6)?,
+            shown: row.get(7)?,
+        };
+        let stored = row.get::<_, Option<i64>>(8)?.map(unsigned);
+        Ok(Row { uid: Uid(row.get(0)?), ordinal: row.get(1)?, mark, stored })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
 
 /// Holds a listing against the ledger.
 pub(super) fn reconcile(sql: &Connection, account: &AccountId, listing: &[Listed]) -> Outcome<Reconciled> {
-    let mut reconciled = Reconciled::default();
-    for (index, entry) in listing.iter().enumerate() {
-        match known(sql, account.as_str(), entry)? {
-            true => reconciled.known += 1,
-            false => reconciled.new.push(index),
-        }
+    let polled = polls::account(sql, account)?.is_some_and(|status| status.last_success.is_some());
+    Ok(judge::reconcile(&load(sql, account)?, listing, polled))
+}
+
+/// A listing to be recorded.
+#[derive(Clone)]
+pub(super) struct Observing {
+    pub(super) account: AccountId,
+    pub(super) listing: Vec<Listed>,
+    pub(super) complete: bool,
+    pub(super) keep: Duration,
+    pub(super) pace: Option<Pace>,
+    pub(super) now: Timestamp,
+}
+
+impl Observing {
+    fn look(&self, sql: &Connection) -> Outcome<(Vec<Row>, Observation)> {
+        let rows = load(sql, &self.account)?;
+        let pace = match self.pace {
+            Some(pace) => pace,
+            None => polls::pace(sql, &self.account)?,
+        };
+        let keep = (!pace.jumped(self.now)).then_some(self.keep);
+        let seen = judge::observe(&rows, &self.listing, self.complete, keep, self.now);
+        Ok((rows, seen))
     }
-    Ok(reconciled)
+
+    /// Failed retrievals of what is not there any more.
+    fn over(&self, sql: &Connection, seen: &Observation) -> Outcome<Vec<(Uid, u32)>> {
+        Ok(match seen.believed {
+            true => judge::missing(&notes::stumbled(sql, self.account.as_str())?, &self.listing),
+            false => Vec::new(),
+        })
+    }
+
+    /// Whether recording it would change anything.
+    pub(super) fn changes(&self, sql: &Connection) -> Outcome<bool> {
+        let (_, seen) = self.look(sql)?;
+        Ok(!seen.changes.is_empty() || !self.over(sql, &seen)?.is_empty())
+    }
+
+    /// Records it.
+    pub(super) fn record(&self, unit: &mut Unit<'_>) -> Outcome<Observed> {
+        let (rows, seen) = self.look(unit.sql)?;
+        let account = self.account.as_str();
+        let mut set = unit.sql.prepare_cached(
+            "UPDATE ledger SET size = ?4, deleting = ?5, removed = ?6, absent = ?7, since = ?8, shown = ?9
+             WHERE account = ?1 AND uid = ?2 AND ordinal = ?3",
+        )?;
+        let mut drop =
+            unit.sql.prepare_cached("DELETE FROM ledger WHERE account = ?1 AND uid = ?2 AND ordinal = ?3")?;
+        for (index, mark) in &seen.changes {
+            let Some(row) = rows.get(*index) else { continue };
+            let Some(mark) = mark else {
+                drop.execute(params![account, row.uid.0, row.ordinal])?;
+                continue;
+            };
+            let (deleting, removed) = (mark.deleting.map(|at| at.0), mark.removed.map(|at| at.0));
+            let (size, since) = (mark.size.map(signed), mark.since.map(|at| at.0));
+            set.execute(params![
+                account,
+                row.uid.0,
+                row.ordinal,
+                size,
+                deleting,
+                removed,
+                mark.absent,
+                since,
+                mark.shown
+            ])?;
+            if let (None, Some(at)) = (row.mark.removed, mark.removed) {
+                told_removed(unit, account, row, at)?;
+            }
+        }
+        for (uid, ordinal) in self.over(unit.sql, &seen)? {
+            notes::steady(unit, account, &uid, ordinal)?;
+        }
+        Ok(seen.observed)
+    }
+}
+
+fn told_removed(unit: &Unit<'_>, account: &str, row: &Row, at: Timestamp) -> Outcome<()> {
+    let mut query = unit
+        .sql
+        .prepare_cached("SELECT message FROM ledger WHERE account = ?1 AND uid = ?2 AND ordinal = ?3")?;
+    let message = query.query_row(params![account, row.uid.0, row.ordinal], |row| row.get(0))?;
+    match message {
+        Some(seq) => message_removed(unit, seq, at, life::FOUND_REMOVED),
+        None => Ok(()),
+    }
+}
+
+fn message_removed(unit: &Unit<'_>, seq: i64, at: Timestamp, text: &str) -> Outcome<()> {
+    let mut set = unit.sql.prepare_cached("UPDATE messages SET removed = ?2 WHERE seq = ?1")?;
+    set.execute(params![seq, at.0])?;
+    repeating_event(unit.sql, seq, at, text)
 }
 
 /// Proves which entries of a listing may be deleted at the server.
@@ -30,154 +143,142 @@ pub(super) fn removable(
     sql: &Connection,
     account: &AccountId,
     listing: &[Listed],
-    policy: DeletePolicy,
-    now: Timestamp,
-) -> Outcome<Vec<Removable>> {
-    let DeletePolicy::Done { after } = policy else { return Ok(Vec::new()) };
-    let mut times: HashMap<&[u8], usize> = HashMap::new();
-    for entry in listing {
-        *times.entry(&entry.uid.0).or_default() += 1;
-    }
-    let mut proved = Vec::new();
-    for (index, entry) in listing.iter().enumerate() {
-        let all = messages_of(sql, account, entry)?;
-        let Some(held) = all.iter().find(|held| held.ordinal == entry.ordinal) else { continue };
-        // With a unique-id that is not unique, nobody knows which entry is which message: all of them must be
-        // expendable, and none unknown.
-        let listed = times.get(entry.uid.0.as_slice()).copied().unwrap_or(0);
-        let old = |held: &Held| life::ended(held.state) && held.retrieved.after(after) <= now;
-        if listed > all.len() || !life::sizes_agree(entry.size, held.size) || !all.iter().all(old) {
-            continue;
-        }
-        let mut expendable = true;
-        for held in &all {
-            expendable = expendable && is_expendable(sql, held)?;
-        }
-        if expendable {
-            let (account, uid, ordinal) = (account.clone(), entry.uid.clone(), entry.ordinal);
-            proved.push(Removable { account, uid, ordinal, message: held.message, index });
-        }
-    }
-    Ok(proved)
+    judge: Judge,
+) -> Outcome<Removals> {
+    let rows = match judge.policy {
+        DeletePolicy::Never => Vec::new(),
+        DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } => candidates(sql, account)?,
+    };
+    judge.removals(account, &rows, listing, |message| effects(sql, *message))
 }
 
-fn is_expendable(sql: &Connection, held: &Held) -> Outcome<bool> {
+fn candidates(sql: &Connection, account: &AccountId) -> Outcome<Vec<Candidate<i64>>> {
     let mut query = sql.prepare_cached(
-        "SELECT count(*) FILTER (WHERE state = 'done' AND whole), count(*) FILTER (WHERE state <> 'done')
-         FROM effects WHERE message = ?1 AND required",
+        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state
+         FROM ledger l LEFT JOIN messages m ON m.seq = l.message
+         WHERE l.account = ?1 ORDER BY l.uid, l.ordinal",
     )?;
-    let (copies, missing) = query.query_row(params![held.seq], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(life::expendable(held.state, unsigned(copies), unsigned(missing)))
-}
-
-/// A message the ledger has under some unique-id, and the server may still have.
-struct Held {
-    seq: i64,
-    message: MessageId,
-    ordinal: u32,
-    size: u64,
-    retrieved: Timestamp,
-    state: MessageState,
-}
-
-fn messages_of(sql: &Connection, account: &AccountId, entry: &Listed) -> Outcome<Vec<Held>> {
-    let mut query = sql.prepare_cached(
-        "SELECT m.id, l.ordinal, m.size, m.retrieved, m.state, m.seq FROM ledger l JOIN messages m ON m.seq = l.message
-         WHERE l.account = ?1 AND l.uid = ?2 AND m.removed IS NULL",
-    )?;
-    let mut rows = query.query(params![account.as_str(), entry.uid.0])?;
+    let mut rows = query.query(params![account.as_str()])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.push(Held {
-            seq: row.get(5)?,
-            message: MessageId(Digest(row.get(0)?)),
+        let held = match row.get::<_, Option<i64>>(4)? {
+            None => None,
+            Some(place) => Some(Held {
+                place,
+                message: MessageId(Digest(row.get(5)?)),
+                size: unsigned(row.get(6)?),
+                retrieved: Timestamp(row.get(7)?),
+                state: rows::message_state(row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?)?,
+            }),
+        };
+        all.push(Candidate {
+            uid: Uid(row.get(0)?),
             ordinal: row.get(1)?,
-            size: unsigned(row.get(2)?),
-            retrieved: Timestamp(row.get(3)?),
-            state: rows::message_state(&row.get::<_, String>(4)?)?,
+            size: row.get::<_, Option<i64>>(2)?.map(unsigned),
+            removed: row.get::<_, Option<i64>>(3)?.is_some(),
+            held,
         });
     }
     Ok(all)
 }
 
+fn effects(sql: &Connection, message: i64) -> Outcome<(u64, u64)> {
+    let mut query = sql.prepare_cached(
+        "SELECT count(*) FILTER (WHERE state = 'done' AND whole), count(*) FILTER (WHERE state <> 'done')
+         FROM effects WHERE message = ?1 AND required",
+    )?;
+    let (copies, missing) = query.query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((unsigned(copies), unsigned(missing)))
+}
+
+/// What identifies a proof once it left the caller's hands.
+#[derive(Clone)]
+pub(super) struct Marked {
+    account: AccountId,
+    uid: Uid,
+    ordinal: u32,
+    size: Option<u64>,
+    message: MessageId,
+}
+
+impl From<&Removable> for Marked {
+    fn from(proof: &Removable) -> Self {
+        let (account, uid) = (proof.account.clone(), proof.uid.clone());
+        Self { account, uid, ordinal: proof.ordinal, size: proof.size, message: proof.message }
+    }
+}
+
+/// `DELE` is about to be sent for these.
+pub(super) fn deleting(unit: &mut Unit<'_>, marked: &[Marked], now: Timestamp) -> Outcome<()> {
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE ledger SET deleting = ?5, size = coalesce(size, ?6)
+         WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND message = ?4 AND removed IS NULL",
+    )?;
+    for proof in marked {
+        if let Some(seq) = rows::sequence(unit.sql, proof.message)? {
+            let (account, size) = (proof.account.as_str(), proof.size.map(signed));
+            set.execute(params![account, proof.uid.0, proof.ordinal, seq, now.0, size])?;
+        }
+    }
+    Ok(())
+}
+
 /// Commit point 4.
 pub(super) fn removed(unit: &mut Unit<'_>, removed: &[Removable], now: Timestamp) -> Outcome<()> {
-    let mut set = unit.sql.prepare_cached("UPDATE messages SET removed = ?2 WHERE seq = ?1")?;
-    for removable in removed {
-        if let Some(seq) = rows::sequence(unit.sql, removable.message)? {
-            set.execute(params![seq, now.0])?;
-            repeating_event(unit.sql, seq, now, life::REMOVED)?;
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE ledger SET removed = ?5, deleting = NULL
+         WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND message = ?4",
+    )?;
+    for proof in removed {
+        if let Some(seq) = rows::sequence(unit.sql, proof.message)? {
+            set.execute(params![proof.account.as_str(), proof.uid.0, proof.ordinal, seq, now.0])?;
+            message_removed(unit, seq, now, life::REMOVED)?;
         }
     }
     Ok(())
 }
 
-/// How the last poll of an account ended, as it is recorded.
-pub(super) fn account(sql: &Connection, account: &AccountId) -> Outcome<Option<AccountStatus>> {
-    let mut query = sql.prepare_cached(
-        "SELECT account, last_success, last_error_at, last_error, failures, listed FROM accounts WHERE account = ?1",
-    )?;
-    let status = query.query_row(params![account.as_str()], |row| Ok(read_status(row))).optional()?;
-    status.transpose()
-}
-
-/// All accounts, by name.
-pub(super) fn accounts(sql: &Connection) -> Outcome<Vec<AccountStatus>> {
-    let mut query = sql.prepare_cached(
-        "SELECT account, last_success, last_error_at, last_error, failures, listed FROM accounts ORDER BY account",
-    )?;
-    let mut rows = query.query([])?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(read_status(row)?);
-    }
-    Ok(all)
-}
-
-fn read_status(row: &rusqlite::Row<'_>) -> Outcome<AccountStatus> {
-    let (at, reason): (Option<i64>, Option<String>) = (row.get(2)?, row.get(3)?);
-    Ok(AccountStatus {
-        account: rows::name(row.get(0)?)?,
-        last_success: row.get::<_, Option<i64>>(1)?.map(Timestamp),
-        last_error: at.map(Timestamp).zip(reason),
-        failures: row.get(4)?,
-        listed: row.get::<_, Option<i64>>(5)?.map(unsigned),
-    })
-}
-
-/// Records how a poll ended.
-pub(super) fn close_poll(
+/// The message was verified to be the same, and is there all the same.
+pub(super) fn returned(
     unit: &mut Unit<'_>,
     account: &AccountId,
-    outcome: &PollOutcome,
+    listed: &Listed,
     now: Timestamp,
 ) -> Outcome<()> {
-    match outcome {
-        PollOutcome::Complete { listed } => {
-            let mut set = unit.sql.prepare_cached(
-                "INSERT INTO accounts (account, last_success, listed) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET last_success = excluded.last_success, listed = excluded.listed,
-                    failures = 0, last_error = NULL, last_error_at = NULL",
-            )?;
-            set.execute(params![account.as_str(), now.0, signed(*listed)])?;
-        }
-        PollOutcome::Failed { reason } => {
-            let mut set = unit.sql.prepare_cached(
-                "INSERT INTO accounts (account, failures, last_error_at, last_error) VALUES (?1, 1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET failures = failures + 1, last_error_at = excluded.last_error_at,
-                    last_error = excluded.last_error",
-            )?;
-            set.execute(params![account.as_str(), now.0, life::clip(reason.clone())])?;
-        }
+    let mut point = unit.sql.prepare_cached(
+        "UPDATE ledger SET removed = NULL, deleting = NULL, absent = 0, since = NULL, shown = 1
+         WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND removed IS NOT NULL RETURNING message",
+    )?;
+    let key = params![account.as_str(), listed.uid.0, listed.ordinal];
+    let found: Option<Option<i64>> = point.query_row(key, |row| row.get(0)).optional()?;
+    if let Some(Some(seq)) = found {
+        unit.sql
+            .prepare_cached("UPDATE messages SET removed = NULL WHERE seq = ?1")?
+            .execute(params![seq])?;
+        repeating_event(unit.sql, seq, now, life::STILL_THERE)?;
     }
     Ok(())
 }
 
-/// Records a later time of success, where nothing else changed.
-pub(super) fn record_success(sql: &Connection, account: &AccountId, at: Timestamp) -> Outcome<()> {
-    let mut set = sql.prepare_cached(
-        "UPDATE accounts SET last_success = ?2 WHERE account = ?1 AND (last_success IS NULL OR last_success < ?2)",
+/// The message was verified to be the same: its new listed size counts.
+pub(super) fn resized(unit: &mut Unit<'_>, account: &AccountId, listed: &Listed) -> Outcome<()> {
+    let mut set = unit.sql.prepare_cached(
+        "UPDATE ledger SET size = ?4 WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND size IS NOT ?4",
     )?;
-    set.execute(params![account.as_str(), at.0])?;
+    if let Some(size) = listed.size {
+        set.execute(params![account.as_str(), listed.uid.0, listed.ordinal, signed(size)])?;
+    }
     Ok(())
+}
+
+/// What the ledger has under a key.
+pub(super) fn slot(sql: &Connection, account: &str, uid: &Uid, ordinal: u32) -> Outcome<judge::Slot> {
+    let mut query =
+        sql.prepare_cached("SELECT removed FROM ledger WHERE account = ?1 AND uid = ?2 AND ordinal = ?3")?;
+    let found = query.query_row(params![account, uid.0, ordinal], |row| row.get::<_, Option<i64>>(0));
+    Ok(match found.optional()? {
+        None => judge::Slot::Free,
+        Some(None) => judge::Slot::Taken,
+        Some(Some(_)) => judge::Slot::Removed,
+    })
 }

@@ -5,18 +5,21 @@
 mod fault;
 mod inbox;
 mod ledger;
+mod notes;
 mod outbox;
+mod polls;
 mod questions;
+mod readers;
 mod recover;
 mod rows;
 mod schema;
+mod seen;
 mod segments;
 #[cfg(test)]
 mod sync_failure;
 mod upkeep;
 mod writer;
 
-use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -25,22 +28,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, MessageId, Name, Plan, Timestamp};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 
-use self::fault::{Fault, Outcome};
+use self::fault::Outcome;
+use self::ledger::Observing;
+use self::polls::Polled;
+use self::readers::Readers;
+#[cfg(test)]
+pub(crate) use self::schema::first_version;
 pub(crate) use self::segments::Sizes;
 use self::writer::{Desk, Unit, Writer};
-use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable};
+use crate::judge::Judge;
+use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, History, Leases, MessageLease, QueueFilter,
     QueueRow, Settlement, Swept,
 };
+use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::{Body, Error, Incoming, Result, Spool, life};
-
-/// Idle read connections that are kept.
-const READERS: usize = 4;
 
 /// The embedded spool.
 pub struct SqliteSpool {
@@ -49,13 +56,6 @@ pub struct SqliteSpool {
     readers: Readers,
     polled: Arc<Mutex<Polled>>,
     _lock: Option<File>,
-}
-
-/// Times of success that are later than what is recorded; they alone are not worth a write.
-#[derive(Default)]
-struct Polled {
-    latest: HashMap<AccountId, Timestamp>,
-    unwritten: HashSet<AccountId>,
 }
 
 impl SqliteSpool {
@@ -86,7 +86,7 @@ impl SqliteSpool {
         File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
         let polled = Arc::new(Mutex::new(Polled::default()));
         let unwritten = polled.clone();
-        let flush = move |sql: &Connection| write_successes(sql, &unwritten);
+        let flush = move |sql: &Connection| polls::flush(sql, &unwritten);
         let writer = Writer::start(sql, segments, state.to_owned(), flush)?;
         Ok(Self { writer: Some(writer), readers: Readers::new(state), polled, _lock: Some(lock) })
     }
@@ -105,6 +105,14 @@ impl SqliteSpool {
         let readers = Readers::new(state);
         readers.with(|sql| match schema::version(sql)? {
             0 => Err(rows::corrupt("the database has no tables yet")),
+            older if older < schema::VERSION => Err(Error::Database {
+                what: format!(
+                    "the state has schema {older}, this postroom reads {}: run it on the state once, which brings it forward",
+                    schema::VERSION
+                ),
+                maybe_applied: false,
+            }
+            .into()),
             _ => Ok(()),
         })?;
         Ok(Self { writer: None, readers, polled: Arc::default(), _lock: None })
@@ -188,6 +196,72 @@ impl Spool for SqliteSpool {
         self.read(move |sql| ledger::reconcile(sql, &account, &listing)).await
     }
 
+    async fn observe(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        complete: bool,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Result<Observed> {
+        self.desk()?;
+        let pace = locked(&self.polled).closed.get(account).map(|closed| closed.pace);
+        let (account, listing) = (account.clone(), listing.to_vec());
+        let observing = Observing { account, listing, complete, keep, pace, now };
+        let looked = observing.clone();
+        // Most listings tell nothing, and the writer is not troubled with them.
+        match self.read(move |sql| looked.changes(sql)).await? {
+            true => self.write(move |unit| observing.record(unit)).await,
+            false => Ok(Observed::default()),
+        }
+    }
+
+    async fn adopt(&self, account: &AccountId, adoptions: Vec<Adoption>, now: Timestamp) -> Result<u64> {
+        let account = account.clone();
+        self.write(move |unit| seen::adopt(unit, &account, &adoptions, now)).await
+    }
+
+    async fn resized(&self, account: &AccountId, listed: &Listed) -> Result<()> {
+        let (account, listed) = (account.clone(), listed.clone());
+        self.write(move |unit| ledger::resized(unit, &account, &listed)).await
+    }
+
+    async fn returned(&self, account: &AccountId, listed: &Listed, now: Timestamp) -> Result<()> {
+        let (account, listed) = (account.clone(), listed.clone());
+        self.write(move |unit| ledger::returned(unit, &account, &listed, now)).await
+    }
+
+    async fn resembling(&self, account: &AccountId, header: Digest) -> Result<Vec<SeenRow>> {
+        let account = account.clone();
+        self.read(move |sql| seen::resembling(sql, &account, header)).await
+    }
+
+    async fn holding(&self, account: &AccountId, digest: Digest) -> Result<Vec<SeenRow>> {
+        let account = account.clone();
+        self.read(move |sql| seen::holding(sql, &account, digest)).await
+    }
+
+    async fn seed(&self, account: &AccountId, entries: Vec<Seen>, by: SeenBy, now: Timestamp) -> Result<u64> {
+        life::check_seed(by)?;
+        let account = account.clone();
+        self.write(move |unit| seen::seed(unit, &account, &entries, by, now)).await
+    }
+
+    async fn seen(
+        &self,
+        account: &AccountId,
+        after: Option<(Uid, u32)>,
+        limit: usize,
+    ) -> Result<Vec<SeenRow>> {
+        let account = account.clone();
+        self.read(move |sql| seen::seen(sql, &account, after.as_ref(), limit)).await
+    }
+
+    async fn forget(&self, account: &AccountId, which: Forget, now: Timestamp) -> Result<u64> {
+        let account = account.clone();
+        self.write(move |unit| seen::forget(unit, &account, &which, now)).await
+    }
+
     async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>> {
         self.write(move |unit| inbox::admit(unit, &arrivals)).await
     }
@@ -198,32 +272,82 @@ impl Spool for SqliteSpool {
         listing: &[Listed],
         policy: DeletePolicy,
         now: Timestamp,
-    ) -> Result<Vec<Removable>> {
+    ) -> Result<Removals> {
+        let pace = locked(&self.polled).closed.get(account).map(|closed| closed.pace);
         let (account, listing) = (account.clone(), listing.to_vec());
-        self.read(move |sql| ledger::removable(sql, &account, &listing, policy, now)).await
+        self.read(move |sql| {
+            let pace = match pace {
+                Some(pace) => pace,
+                None => polls::pace(sql, &account)?,
+            };
+            let judge = Judge { policy, now, jumped: pace.jumped(now) };
+            ledger::removable(sql, &account, &listing, judge)
+        })
+        .await
+    }
+
+    async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()> {
+        let marked: Vec<ledger::Marked> = removables.iter().map(ledger::Marked::from).collect();
+        self.write(move |unit| ledger::deleting(unit, &marked, now)).await
     }
 
     async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {
         self.write(move |unit| ledger::removed(unit, &removed, now)).await
     }
 
-    async fn close_poll(&self, account: &AccountId, outcome: PollOutcome, now: Timestamp) -> Result<()> {
+    async fn stumble(
+        &self,
+        account: &AccountId,
+        listed: &Listed,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Stumble> {
+        let (account, listed, reason) = (account.clone(), listed.clone(), life::clip(reason));
+        self.write(move |unit| notes::stumble(unit, &account, &listed, &reason, now)).await
+    }
+
+    async fn stumbles(&self, account: &AccountId) -> Result<Vec<Stumble>> {
         let account = account.clone();
-        if let PollOutcome::Complete { listed } = outcome {
-            let asked = account.clone();
-            let recorded = self.read(move |sql| ledger::account(sql, &asked)).await?;
-            let same = |status: &AccountStatus| {
-                status.last_success.is_some() && status.failures == 0 && status.listed == Some(listed)
-            };
-            if recorded.as_ref().is_some_and(same) {
-                self.desk()?;
-                let mut polled = locked(&self.polled);
-                polled.latest.insert(account.clone(), now);
-                polled.unwritten.insert(account);
-                return Ok(());
-            }
+        self.read(move |sql| notes::stumbles(sql, &account)).await
+    }
+
+    async fn unstumble(&self, account: &AccountId, uid: Option<Uid>) -> Result<u64> {
+        let account = account.clone();
+        self.write(move |unit| notes::unstumble(unit, account.as_str(), uid.as_ref())).await
+    }
+
+    async fn learnt(&self, scope: &str) -> Result<Option<String>> {
+        let scope = scope.to_owned();
+        self.read(move |sql| seen::learnt(sql, &scope)).await
+    }
+
+    async fn learn(&self, scope: &str, text: Option<String>, now: Timestamp) -> Result<()> {
+        self.desk()?;
+        life::check_note(scope, text.as_ref())?;
+        if self.learnt(scope).await? == text {
+            return Ok(());
         }
-        self.write(move |unit| ledger::close_poll(unit, &account, &outcome, now)).await
+        let scope = scope.to_owned();
+        self.write(move |unit| seen::learn(unit, &scope, text.as_deref(), now)).await
+    }
+
+    async fn arrivals(&self, account: &AccountId, limit: usize) -> Result<Vec<Timestamp>> {
+        let account = account.clone();
+        self.read(move |sql| seen::arrivals(sql, &account, limit)).await
+    }
+
+    async fn close_poll(&self, account: &AccountId, outcome: PollOutcome, now: Timestamp) -> Result<()> {
+        self.desk()?;
+        let (account, asked) = (account.clone(), account.clone());
+        let (status, pace) =
+            self.read(move |sql| Ok((polls::account(sql, &asked)?, polls::pace(sql, &asked)?))).await?;
+        let quiet = polls::quiet(status.as_ref(), &outcome);
+        let success = matches!(outcome, PollOutcome::Complete { .. });
+        let pace = locked(&self.polled).close(&account, pace, success, quiet, now);
+        if quiet {
+            return Ok(());
+        }
+        self.write(move |unit| polls::close_poll(unit, &account, &outcome, pace, now)).await
     }
 
     async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>> {
@@ -303,10 +427,11 @@ impl Spool for SqliteSpool {
     }
 
     async fn accounts(&self) -> Result<Vec<AccountStatus>> {
-        let mut accounts = self.read(ledger::accounts).await?;
+        let mut accounts = self.read(polls::accounts).await?;
         let polled = locked(&self.polled);
         for status in &mut accounts {
-            status.last_success = status.last_success.max(polled.latest.get(&status.account).copied());
+            let later = polled.closed.get(&status.account).and_then(|closed| closed.success);
+            status.last_success = status.last_success.max(later);
         }
         Ok(accounts)
     }
@@ -328,64 +453,6 @@ impl Spool for SqliteSpool {
         }
         Ok(Swept { bodies, octets })
     }
-}
-
-/// Read connections, opened when needed, and kept.
-#[derive(Clone)]
-struct Readers {
-    state: Arc<Path>,
-    idle: Arc<Mutex<Vec<Connection>>>,
-}
-
-impl Readers {
-    fn new(state: &Path) -> Self {
-        Self { state: state.into(), idle: Arc::default() }
-    }
-
-    /// Asks within one read transaction, so that all of an answer is of one moment.
-    fn with<T>(&self, question: impl FnOnce(&Connection) -> Outcome<T>) -> Result<T> {
-        let idle = locked(&self.idle).pop();
-        let asked = match idle {
-            Some(connection) => Ok(connection),
-            None => schema::open_reader(&self.state),
-        };
-        let answer = asked.and_then(|mut connection| {
-            let transaction = connection.transaction()?;
-            let answer = question(&transaction)?;
-            transaction.finish()?;
-            let mut idle = locked(&self.idle);
-            if idle.len() < READERS {
-                idle.push(connection);
-            }
-            Ok(answer)
-        });
-        answer.map_err(|fault: Fault| fault.into_error(&self.state))
-    }
-
-    fn body(&self, message: MessageId) -> Result<Body> {
-        let mut before = None;
-        loop {
-            let Some((place, size)) = self.with(|sql| rows::place(sql, message))?.flatten() else {
-                return Err(Error::Gone(message));
-            };
-            match segments::read(&segment_directory(&self.state), message, place, size) {
-                // It may have been moved or swept between the question and the file.
-                Err(Error::Corrupt { .. }) if before != Some(place) => before = Some(place),
-                result => return result,
-            }
-        }
-    }
-}
-
-fn write_successes(sql: &Connection, polled: &Mutex<Polled>) -> Outcome<()> {
-    let mut polled = locked(polled);
-    let unwritten = std::mem::take(&mut polled.unwritten);
-    for account in &unwritten {
-        if let Some(at) = polled.latest.get(account) {
-            ledger::record_success(sql, account, *at)?;
-        }
-    }
-    Ok(())
 }
 
 /// The lock is the operating system's: it ends with the process, however that ends.

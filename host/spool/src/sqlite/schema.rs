@@ -14,7 +14,7 @@ use super::fault::{Fault, Outcome};
 use crate::Error;
 
 /// The schema this version writes.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 const FILE: &str = "postroom.db";
 /// Pages of the write-ahead log before a commit must carry a checkpoint; the writer makes them earlier, when idle.
 const CHECKPOINT_PAGES: u32 = 10_000;
@@ -113,6 +113,57 @@ CREATE TABLE events (
 CREATE INDEX events_message ON events (message);
 ";
 
+/// The ledger knows entries without a message, what was last listed, and what is missing.
+const VERSION_2: &str = "
+ALTER TABLE accounts ADD COLUMN polled INTEGER;
+ALTER TABLE accounts ADD COLUMN gap INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN held_at INTEGER;
+ALTER TABLE accounts ADD COLUMN held TEXT;
+UPDATE accounts SET polled = max(coalesce(last_success, last_error_at), coalesce(last_error_at, last_success));
+
+CREATE TABLE ledger_2 (
+    account TEXT NOT NULL,
+    uid BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    message INTEGER REFERENCES messages (seq),
+    how TEXT NOT NULL CHECK (how IN ('retrieved', 'seeded', 'imported', 'adopted')),
+    at INTEGER NOT NULL,
+    size INTEGER,
+    header BLOB,
+    deleting INTEGER,
+    removed INTEGER,
+    absent INTEGER NOT NULL DEFAULT 0,
+    since INTEGER,
+    shown INTEGER NOT NULL,
+    PRIMARY KEY (account, uid, ordinal)
+) WITHOUT ROWID;
+INSERT INTO ledger_2 (account, uid, ordinal, message, how, at, removed, shown)
+    SELECT l.account, l.uid, l.ordinal, l.message, 'retrieved', m.retrieved, m.removed, 1
+    FROM ledger l JOIN messages m ON m.seq = l.message;
+DROP TABLE ledger;
+ALTER TABLE ledger_2 RENAME TO ledger;
+CREATE INDEX ledger_message ON ledger (message) WHERE message IS NOT NULL;
+CREATE INDEX ledger_header ON ledger (account, header) WHERE header IS NOT NULL;
+CREATE INDEX messages_arrivals ON messages (account, retrieved);
+
+CREATE TABLE stumbles (
+    account TEXT NOT NULL,
+    uid BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (account, uid, ordinal)
+) WITHOUT ROWID;
+
+CREATE TABLE notes (
+    scope TEXT PRIMARY KEY,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
 /// The one connection that writes; makes or brings forward the tables.
 pub(super) fn open_writer(state: &Path) -> Outcome<Connection> {
     // SQLite would make it readable for all, and gives its log the mode of the database.
@@ -167,10 +218,24 @@ pub(super) fn version(connection: &Connection) -> Outcome<u32> {
 
 fn bring_forward(connection: &mut Connection) -> Outcome<()> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
-    if version(&transaction)? == 0 {
-        transaction.execute_batch(VERSION_1)?;
+    let found = version(&transaction)?;
+    for (version, step) in (1..).zip([VERSION_1, VERSION_2]) {
+        if version > found {
+            transaction.execute_batch(step)?;
+        }
+    }
+    if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Makes a state as the first version left it.
+#[cfg(test)]
+pub(crate) fn first_version(state: &Path) -> Connection {
+    let sql = Connection::open(state.join(FILE)).unwrap();
+    sql.execute_batch(VERSION_1).unwrap();
+    sql.pragma_update(None, "user_version", 1).unwrap();
+    sql
 }

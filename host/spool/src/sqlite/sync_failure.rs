@@ -103,10 +103,15 @@ fn the_hot_statements_use_their_indexes() {
         "SELECT min(due) FROM effects WHERE state = 'pending' AND sink = ?1",
         "SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')",
         "SELECT count(*) FROM events WHERE message = ?1",
-        "SELECT m.id FROM ledger l JOIN messages m ON m.seq = l.message
-            WHERE l.account = ?1 AND l.uid = ?2 AND m.removed IS NULL",
-        "SELECT 1 FROM ledger l JOIN messages m ON m.seq = l.message
-            WHERE l.account = ?1 AND l.uid = ?2 AND l.ordinal = ?3 AND m.removed IS NULL",
+        "SELECT uid, CASE WHEN size IS NULL THEN (SELECT m.size FROM messages m WHERE m.seq = ledger.message) END
+            FROM ledger WHERE account = ?1 ORDER BY uid, ordinal",
+        "SELECT l.uid, m.id FROM ledger l LEFT JOIN messages m ON m.seq = l.message
+            WHERE l.account = ?1 ORDER BY l.uid, l.ordinal",
+        "SELECT l.uid FROM ledger l WHERE l.account = ?1 AND l.header = ?2 AND l.removed IS NULL
+            ORDER BY l.uid, l.ordinal",
+        "SELECT uid FROM ledger l WHERE l.account = ?1 AND (l.uid, l.ordinal) > (?3, ?4)
+            ORDER BY l.uid, l.ordinal LIMIT ?2",
+        "SELECT retrieved FROM messages WHERE account = ?1 ORDER BY retrieved DESC LIMIT ?2",
         "SELECT m.seq FROM messages m WHERE m.segment IS NOT NULL AND m.ended IS NOT NULL AND m.ended <= ?1
             AND m.state IN ('done', 'discarded') LIMIT ?2",
         "SELECT seq FROM messages WHERE id BETWEEN ?1 AND ?2",

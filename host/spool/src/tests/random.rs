@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use postroom_mail::{MessageId, Plan, Timestamp};
+use postroom_mail::{Digest, MessageId, Plan, Timestamp};
 
 use super::rolling_at;
 use crate::conformance::sample::{self, Random, arrival_in, effect, name, receipt, write};
 use crate::{
-    DeletePolicy, EffectLease, Leases, Listed, MemorySpool, MessageLease, PollOutcome, QueueFilter,
-    Settlement, Spool, SqliteSpool,
+    Adoption, DeletePolicy, EffectLease, Forget, Leases, Listed, MemorySpool, MessageLease, PollOutcome,
+    QueueFilter, Seen, SeenBy, Settlement, Spool, SqliteSpool,
 };
 
 /// Both, and what was taken from both and not given back.
@@ -21,6 +21,8 @@ struct Pair {
     admitted: Vec<MessageId>,
     now: Timestamp,
     random: Random,
+    observed: u64,
+    forgotten: u64,
 }
 
 /// Errors are compared by what they say.
@@ -42,6 +44,8 @@ impl Pair {
             admitted: Vec::new(),
             now: Timestamp(10_000),
             random: Random(seed),
+            observed: 0,
+            forgotten: 0,
         }
     }
 
@@ -51,13 +55,14 @@ impl Pair {
 
     async fn step(&mut self) {
         self.now.0 += self.one_of(&[0, 0, 1, 50]);
-        match self.random.below(20) {
+        match self.random.below(23) {
             0..=1 => self.admit().await,
             2..=4 => self.lease_messages().await,
             5..=8 => self.finish_message().await,
             9..=11 => self.lease_effects().await,
             12..=16 => self.settle().await,
             17..=18 => self.poll().await,
+            20..=22 => self.amend().await,
             _ if self.random.below(3) == 0 => self.release().await,
             _ => self.sweep().await,
         }
@@ -87,6 +92,11 @@ impl Pair {
                 arrival.provenance.size += 1;
                 one.last_mut().unwrap().provenance.size += 1;
             }
+            let listed = self.one_of(&[None, Some(400), Some(900)]);
+            let header = self.one_of(&[None, Some(Digest::of(b"one")), Some(Digest::of(b"two"))]);
+            let first = one.last_mut().unwrap();
+            (first.listed, first.header) = (listed, header);
+            (arrival.listed, arrival.header) = (listed, header);
             two.push(arrival);
         }
         let (one, two) = (self.oracle.admit(one).await, self.embedded.admit(two).await);
@@ -188,27 +198,120 @@ impl Pair {
         let mut listing = Vec::new();
         for number in 0..self.random.below(30) {
             for ordinal in 0..self.one_of(&[1, 1, 2]) {
-                let size = self.one_of(&[0, 400, 900, 9000]);
-                listing.push(Listed { ordinal, ..sample::listed(&format!("u{number}"), size) });
+                let size = self.one_of(&[Some(0), Some(400), Some(400), Some(900), Some(9000), None]);
+                listing.push(Listed { ordinal, size, ..sample::listed(&format!("u{number}"), 0) });
             }
         }
         let one = self.oracle.reconcile(&account, &listing).await.unwrap();
         assert_eq!(one, self.embedded.reconcile(&account, &listing).await.unwrap());
-        let policy = DeletePolicy::Done { after: Duration::from_millis(self.one_of(&[0, 300])) };
-        let mut one = self.oracle.removable(&account, &listing, policy, self.now).await.unwrap();
-        let mut two = self.embedded.removable(&account, &listing, policy, self.now).await.unwrap();
+        if self.random.below(3) > 0 {
+            let keep = Duration::from_millis(self.one_of(&[0, 100, 9000]));
+            let complete = self.random.below(4) > 0;
+            let one = self.oracle.observe(&account, &listing, complete, keep, self.now).await.unwrap();
+            let two = self.embedded.observe(&account, &listing, complete, keep, self.now).await.unwrap();
+            assert_eq!(one, two);
+            self.observed += one.removed;
+            self.forgotten += one.forgotten;
+        }
+        let after = Duration::from_millis(self.one_of(&[0, 300]));
+        let (keep, over) = self.one_of(&[(None, None), (Some(3), None), (None, Some(4000))]);
+        let policy = self.one_of(&[
+            DeletePolicy::Spooled { after },
+            DeletePolicy::Done { after, keep, over },
+            DeletePolicy::Done { after, keep: None, over: None },
+        ]);
+        let one = self.oracle.removable(&account, &listing, policy, self.now).await.unwrap();
+        let two = self.embedded.removable(&account, &listing, policy, self.now).await.unwrap();
         assert_eq!(format!("{one:?}"), format!("{two:?}"));
+        assert_eq!(one.kept.len() + one.removable.len(), listing.len());
+        let (mut one, mut two) = (one.removable, two.removable);
         let confirmed = usize::try_from(self.random.below(4)).unwrap();
         one.truncate(confirmed);
         two.truncate(confirmed);
-        self.oracle.removed(one, self.now).await.unwrap();
-        self.embedded.removed(two, self.now).await.unwrap();
+        self.oracle.deleting(&one, self.now).await.unwrap();
+        self.embedded.deleting(&two, self.now).await.unwrap();
+        if self.random.below(3) > 0 {
+            self.oracle.removed(one, self.now).await.unwrap();
+            self.embedded.removed(two, self.now).await.unwrap();
+        }
         let outcome = match self.random.below(3) {
             0 => PollOutcome::Failed { reason: "no route".into() },
+            1 if self.random.below(2) == 0 => PollOutcome::Held { reason: "half is gone".into() },
             _ => PollOutcome::Complete { listed: self.one_of(&[1, 2]) },
         };
         self.oracle.close_poll(&account, outcome.clone(), self.now).await.unwrap();
         self.embedded.close_poll(&account, outcome, self.now).await.unwrap();
+    }
+
+    fn entry(&mut self) -> Listed {
+        let (uid, ordinal) = (format!("u{}", self.random.below(30)), self.one_of(&[0, 0, 1]));
+        Listed { ordinal, size: self.one_of(&[None, Some(400), Some(900)]), ..sample::listed(&uid, 0) }
+    }
+
+    /// What the operator, and the host beside a poll, do to the ledger.
+    async fn amend(&mut self) {
+        let (account, entry, now) = (name(self.one_of(&["shop", "home"])), self.entry(), self.now);
+        let (uid, ordinal) = (entry.uid.clone(), entry.ordinal);
+        match self.random.below(8) {
+            0..=1 => {
+                let mut adoptions = Vec::new();
+                for _ in 0..3 {
+                    let (from, to) = (self.entry(), self.entry());
+                    adoptions.push(Adoption { from: (from.uid, from.ordinal), to });
+                }
+                let one = self.oracle.adopt(&account, adoptions.clone(), now).await;
+                same(&one, &self.embedded.adopt(&account, adoptions, now).await, "adopt");
+            }
+            2 => {
+                let seen =
+                    Seen { uid, ordinal, size: entry.size, at: self.one_of(&[None, Some(Timestamp(5))]) };
+                let by = self.one_of(&[SeenBy::Seeded, SeenBy::Imported, SeenBy::Adopted]);
+                let one = self.oracle.seed(&account, vec![seen.clone()], by, now).await;
+                same(&one, &self.embedded.seed(&account, vec![seen], by, now).await, "seed");
+            }
+            3 => {
+                let which = if self.random.below(9) == 0 { Forget::All } else { Forget::Uid(uid) };
+                let one = self.oracle.forget(&account, which.clone(), now).await;
+                same(&one, &self.embedded.forget(&account, which, now).await, "forget");
+            }
+            4 => {
+                self.oracle.resized(&account, &entry).await.unwrap();
+                self.embedded.resized(&account, &entry).await.unwrap();
+            }
+            5 => {
+                let one = self.oracle.unstumble(&account, Some(uid.clone())).await;
+                same(&one, &self.embedded.unstumble(&account, Some(uid)).await, "unstumble");
+            }
+            _ => {
+                let one = self.oracle.stumble(&account, &entry, "cut".into(), now).await;
+                same(&one, &self.embedded.stumble(&account, &entry, "cut".into(), now).await, "stumble");
+                let text = self.one_of(&[None, Some("a"), Some("b")]).map(str::to_owned);
+                self.oracle.learn("shop", text.clone(), now).await.unwrap();
+                self.embedded.learn("shop", text, now).await.unwrap();
+            }
+        }
+    }
+
+    async fn compare_ledger(&self) {
+        let (one, two) = (&self.oracle, &self.embedded);
+        assert_eq!(one.learnt("shop").await.unwrap(), two.learnt("shop").await.unwrap());
+        for account in [name("shop"), name("home")] {
+            let rows = one.seen(&account, None, usize::MAX).await.unwrap();
+            assert_eq!(rows, two.seen(&account, None, usize::MAX).await.unwrap());
+            let after = rows.get(rows.len() / 2).map(|row| (row.uid.clone(), row.ordinal));
+            let page = one.seen(&account, after.clone(), 3).await.unwrap();
+            assert_eq!(page, two.seen(&account, after, 3).await.unwrap());
+            assert_eq!(one.stumbles(&account).await.unwrap(), two.stumbles(&account).await.unwrap());
+            assert_eq!(one.arrivals(&account, 5).await.unwrap(), two.arrivals(&account, 5).await.unwrap());
+            let header = Digest::of(b"one");
+            let alike = one.resembling(&account, header).await.unwrap();
+            assert_eq!(alike, two.resembling(&account, header).await.unwrap());
+            let digest = Digest::of(&sample::noise(0, 400));
+            assert_eq!(
+                one.holding(&account, digest).await.unwrap(),
+                two.holding(&account, digest).await.unwrap()
+            );
+        }
     }
 
     async fn sweep(&mut self) {
@@ -219,6 +322,7 @@ impl Pair {
     }
 
     async fn compare(&self) {
+        self.compare_ledger().await;
         let (one, two) = (&self.oracle, &self.embedded);
         let sinks = [name("vault"), name("copy")];
         assert_eq!(one.next_due(&sinks).await.unwrap(), two.next_due(&sinks).await.unwrap());
@@ -247,7 +351,8 @@ impl Pair {
 
 #[tokio::test]
 async fn both_implementations_answer_alike() {
-    for seed in 1..=4 {
+    let (mut observed, mut forgotten) = (0, 0);
+    for seed in 1..=6 {
         let state = tempfile::tempdir().unwrap();
         let mut pair = Pair::new(state.path(), seed);
         for step in 1..=500 {
@@ -267,5 +372,7 @@ async fn both_implementations_answer_alike() {
         let counts = pair.oracle.counts(None).await.unwrap();
         assert!(counts.done > 5 && counts.quarantined > 5 && counts.effects_done > 20, "{counts:?}");
         assert!(counts.removed > 0, "{counts:?}");
+        (observed, forgotten) = (observed + pair.observed, forgotten + pair.forgotten);
     }
+    assert!(observed > 0 && forgotten > 0, "{observed} {forgotten}");
 }

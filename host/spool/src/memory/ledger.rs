@@ -1,0 +1,256 @@
+//! The ledger of a spool in memory: its rows, and what listings do to them. Leaves the judgement to `judge`.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use postroom_mail::{AccountId, Timestamp, Uid};
+
+use super::state::{Entry, Key, State};
+use crate::judge::{self, Candidate, Held, Judge, Mark, Row, Slot};
+use crate::ledger::{DeletePolicy, Listed, Reconciled, Removable, Removals};
+use crate::life;
+use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
+
+fn key(account: &AccountId, uid: &Uid, ordinal: u32) -> Key {
+    (account.clone(), uid.clone(), ordinal)
+}
+
+impl State {
+    fn rows_of(&self, account: &AccountId) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.ledger.iter().filter(move |((owner, ..), _)| owner == account)
+    }
+
+    fn rows(&self, account: &AccountId) -> Vec<Row> {
+        let row = |((_, uid, ordinal), entry): (&Key, &Entry)| Row {
+            uid: uid.clone(),
+            ordinal: *ordinal,
+            mark: entry.mark,
+            stored: entry.message.map(|index| self.messages[index].provenance.size),
+        };
+        self.rows_of(account).map(row).collect()
+    }
+
+    pub(super) fn reconcile(&self, account: &AccountId, listing: &[Listed]) -> Reconciled {
+        let polled = self.accounts.get(account).is_some_and(|status| status.last_success.is_some());
+        judge::reconcile(&self.rows(account), listing, polled)
+    }
+
+    fn jumped(&self, account: &AccountId, now: Timestamp) -> bool {
+        self.paces.get(account).is_some_and(|pace| pace.jumped(now))
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        account: &AccountId,
+        listing: &[Listed],
+        complete: bool,
+        keep: Duration,
+        now: Timestamp,
+    ) -> Observed {
+        let rows = self.rows(account);
+        let keep = (!self.jumped(account, now)).then_some(keep);
+        let seen = judge::observe(&rows, listing, complete, keep, now);
+        for (index, mark) in seen.changes {
+            let key = key(account, &rows[index].uid, rows[index].ordinal);
+            let Some(mark) = mark else {
+                self.ledger.remove(&key);
+                continue;
+            };
+            let Some(entry) = self.ledger.get_mut(&key) else { continue };
+            entry.mark = mark;
+            if let (None, Some(at), Some(message)) = (rows[index].mark.removed, mark.removed, entry.message) {
+                self.messages[message].removed = Some(at);
+                self.messages[message].repeating_event(at, life::FOUND_REMOVED.to_owned());
+            }
+        }
+        if seen.believed {
+            let keys = self.stumbles.keys().filter(|(owner, ..)| owner == account);
+            let keys: Vec<_> = keys.map(|(_, uid, ordinal)| (uid.clone(), *ordinal)).collect();
+            for (uid, ordinal) in judge::missing(&keys, listing) {
+                self.stumbles.remove(&key(account, &uid, ordinal));
+            }
+        }
+        seen.observed
+    }
+
+    pub(super) fn removable(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Removals {
+        let held = |index: usize| {
+            let message = &self.messages[index];
+            let (size, retrieved) = (message.provenance.size, message.provenance.retrieved);
+            Held { place: index, message: message.id, size, retrieved, state: message.state }
+        };
+        let rows = self.rows_of(account).map(|((_, uid, ordinal), entry)| Candidate {
+            uid: uid.clone(),
+            ordinal: *ordinal,
+            size: entry.mark.size,
+            removed: entry.mark.removed.is_some(),
+            held: entry.message.map(held),
+        });
+        let judge = Judge { policy, now, jumped: self.jumped(account, now) };
+        let rows: Vec<_> = rows.collect();
+        let judged =
+            judge.removals(account, &rows, listing, |index| Ok::<_, Infallible>(self.copies(*index)));
+        match judged {
+            Ok(removals) => removals,
+            Err(never) => match never {},
+        }
+    }
+
+    pub(super) fn deleting(&mut self, removables: &[Removable], now: Timestamp) {
+        for proof in removables {
+            let message = self.index(proof.message);
+            let entry = self.ledger.get_mut(&key(&proof.account, &proof.uid, proof.ordinal));
+            let same = entry.filter(|entry| entry.message == message && entry.mark.removed.is_none());
+            if let Some(entry) = same {
+                entry.mark.deleting = Some(now);
+                entry.mark.size = entry.mark.size.or(proof.size);
+            }
+        }
+    }
+
+    pub(super) fn removed(&mut self, removed: Vec<Removable>, now: Timestamp) {
+        for proof in removed {
+            let Some(index) = self.index(proof.message) else { continue };
+            let entry = self.ledger.get_mut(&(proof.account, proof.uid, proof.ordinal));
+            if let Some(entry) = entry.filter(|entry| entry.message == Some(index)) {
+                (entry.mark.removed, entry.mark.deleting) = (Some(now), None);
+            }
+            self.messages[index].removed = Some(now);
+            self.messages[index].repeating_event(now, life::REMOVED.to_owned());
+        }
+    }
+
+    pub(super) fn returned(&mut self, account: &AccountId, listed: &Listed, now: Timestamp) {
+        let entry = self.ledger.get_mut(&key(account, &listed.uid, listed.ordinal));
+        let Some(entry) = entry.filter(|entry| entry.mark.removed.is_some()) else { return };
+        entry.mark = Mark { size: entry.mark.size, shown: true, ..Mark::default() };
+        if let Some(index) = entry.message {
+            self.messages[index].removed = None;
+            self.messages[index].repeating_event(now, life::STILL_THERE.to_owned());
+        }
+    }
+
+    pub(super) fn resized(&mut self, account: &AccountId, listed: &Listed) {
+        let entry = self.ledger.get_mut(&key(account, &listed.uid, listed.ordinal));
+        if let (Some(entry), Some(size)) = (entry, listed.size) {
+            entry.mark.size = Some(size);
+        }
+    }
+
+    pub(super) fn seen(&self, account: &AccountId, wanted: impl Fn(&Key, &Entry) -> bool) -> Vec<SeenRow> {
+        let told = |((_, uid, ordinal), entry): (&Key, &Entry)| SeenRow {
+            uid: uid.clone(),
+            ordinal: *ordinal,
+            size: entry.mark.size,
+            at: entry.at,
+            by: entry.by,
+            message: entry.message.map(|index| self.messages[index].id),
+            header: entry.header,
+            removed: entry.mark.removed,
+            absent: entry.mark.absent,
+        };
+        self.rows_of(account).filter(|(key, entry)| wanted(key, entry)).map(told).collect()
+    }
+
+    pub(super) fn seed(
+        &mut self,
+        account: &AccountId,
+        entries: Vec<Seen>,
+        by: SeenBy,
+        now: Timestamp,
+    ) -> u64 {
+        let mut added = 0;
+        for Seen { uid, ordinal, size, at } in entries {
+            let key = (account.clone(), uid, ordinal);
+            self.stumbles.remove(&key);
+            if self.ledger.get(&key).is_some_and(|entry| entry.mark.removed.is_none()) {
+                continue;
+            }
+            let mark = Mark { size, shown: by == SeenBy::Seeded, ..Mark::default() };
+            let entry = Entry { message: None, by, at: at.unwrap_or(now), header: None, mark };
+            self.ledger.insert(key, entry);
+            added += 1;
+        }
+        added
+    }
+
+    pub(super) fn adopt(&mut self, account: &AccountId, adoptions: &[Adoption], now: Timestamp) -> u64 {
+        let slot = |uid: &Uid, ordinal| match self.ledger.get(&key(account, uid, ordinal)) {
+            None => Slot::Free,
+            Some(entry) if entry.mark.removed.is_some() => Slot::Removed,
+            Some(_) => Slot::Taken,
+        };
+        let slots: Vec<_> = adoptions
+            .iter()
+            .map(|Adoption { from, to }| (slot(&from.0, from.1), slot(&to.uid, to.ordinal)))
+            .collect();
+        let mut moving = Vec::new();
+        for index in judge::adoptable(adoptions, &slots) {
+            let Adoption { from, to } = &adoptions[index];
+            if let Some(entry) = self.ledger.remove(&key(account, &from.0, from.1)) {
+                moving.push((from, to, entry));
+            }
+        }
+        let moved = moving.len() as u64;
+        for (from, to, entry) in moving {
+            let mark = Mark { size: to.size.or(entry.mark.size), shown: true, ..Mark::default() };
+            if let Some(message) = entry.message {
+                self.messages[message].repeating_event(now, life::adopted(&from.0, &to.uid));
+            }
+            let entry = Entry { by: SeenBy::Adopted, mark, ..entry };
+            self.ledger.insert(key(account, &to.uid, to.ordinal), entry);
+        }
+        moved
+    }
+
+    pub(super) fn forget(&mut self, account: &AccountId, which: &Forget, now: Timestamp) -> u64 {
+        let uid = match which {
+            Forget::All => None,
+            Forget::Uid(uid) => Some(uid),
+        };
+        let wanted = |(owner, other, _): &Key| owner == account && uid.is_none_or(|uid| uid == other);
+        let (before, messages) = (self.ledger.len(), &mut self.messages);
+        self.ledger.retain(|key, entry| {
+            if let (true, Some(index)) = (wanted(key), entry.message) {
+                messages[index].event(now, life::FORGOTTEN.to_owned());
+            }
+            !wanted(key)
+        });
+        self.stumbles.retain(|key, _| !wanted(key));
+        (before - self.ledger.len()) as u64
+    }
+
+    pub(super) fn stumble(
+        &mut self,
+        account: &AccountId,
+        listed: &Listed,
+        reason: String,
+        now: Timestamp,
+    ) -> Stumble {
+        let stumble = self.stumbles.entry(key(account, &listed.uid, listed.ordinal));
+        let (uid, ordinal) = (listed.uid.clone(), listed.ordinal);
+        let stumble = stumble.or_insert(Stumble {
+            uid,
+            ordinal,
+            times: 0,
+            first: now,
+            last: now,
+            reason: String::new(),
+        });
+        stumble.times = stumble.times.saturating_add(1);
+        (stumble.last, stumble.reason) = (now, reason);
+        stumble.clone()
+    }
+
+    pub(super) fn unstumble(&mut self, account: &AccountId, uid: Option<&Uid>) -> u64 {
+        let before = self.stumbles.len();
+        self.stumbles.retain(|(owner, other, _), _| owner != account || uid.is_some_and(|uid| uid != other));
+        (before - self.stumbles.len()) as u64
+    }
+}
