@@ -46,6 +46,9 @@ fn the_dependency_rules_hold() {
     let sdk = BTreeSet::from(["postroom-sdk"]);
     assert_eq!(of("postroom-mail"), none, "the nouns depend on nothing of ours");
     assert_eq!(of("postroom-pop3"), none, "the protocol knows no nouns");
+    assert_eq!(of("postroom-dial"), none, "connections know no protocol");
+    assert_eq!(of("postroom-oauth"), mail, "only the rule that makes texts safe to show");
+    assert_eq!(of("postroom-seen"), none, "foreign formats are their own");
     assert_eq!(of("postroom-practice"), none, "practice servers know nothing of the host");
     assert_eq!(of("postroom-spool"), mail);
     assert_eq!(of("postroom-sandbox"), mail);

@@ -17,4 +17,3 @@ pub mod sinks;
 pub mod source;
 pub mod supervise;
 pub mod telemetry;
-pub mod tls;

@@ -29,6 +29,15 @@ const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// How long a task waits after the spool failed.
 const SPOOL_PAUSE: Duration = Duration::from_secs(5);
 
+/// Whether anything is done at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    Earnest,
+    /// Accounts are listed and it is said what would be done. Nothing is retrieved, deleted, delivered or recorded.
+    Rehearsal,
+}
+
 /// Everything the tasks share.
 pub struct Host {
     /// What is running now.
@@ -49,14 +58,28 @@ pub struct Host {
     pub held: deliver::Held,
     /// Room for the contents that sinks have in hand, in MiB.
     pub contents: Semaphore,
-    /// Messages whose retrieval broke the session: they are asked for last.
-    pub stumbled: source::Stumbled,
+    /// Access tokens of the accounts that log in with one.
+    pub purses: source::Purses,
+    /// The maildrops that are ours.
+    pub leases: source::Leases,
+    mode: Mode,
     stopping: AtomicBool,
 }
 
 impl Host {
     /// Puts the parts together. Starts nothing.
     pub fn new(live: Live, spool: Arc<dyn Spool>, sandbox: Sandbox, observer: Observer) -> Arc<Self> {
+        Self::in_mode(Mode::Earnest, live, spool, sandbox, observer)
+    }
+
+    /// The same, perhaps only to say what would be done.
+    pub fn in_mode(
+        mode: Mode,
+        live: Live,
+        spool: Arc<dyn Spool>,
+        sandbox: Sandbox,
+        observer: Observer,
+    ) -> Arc<Self> {
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
             spool,
@@ -67,9 +90,16 @@ impl Host {
             observer,
             held: deliver::Held::default(),
             contents: Semaphore::new(deliver::MEMORY),
-            stumbled: source::Stumbled::default(),
+            purses: source::Purses::default(),
+            leases: source::Leases::new(source::Leases::shared_directory()),
+            mode,
             stopping: AtomicBool::new(false),
         })
+    }
+
+    /// Whether nothing is to be retrieved, deleted or recorded.
+    pub fn rehearsing(&self) -> bool {
+        self.mode == Mode::Rehearsal
     }
 
     /// Whether to end in good order: take nothing new.
@@ -101,6 +131,11 @@ pub struct Summary {
 /// # Errors
 /// When the spool fails. Account, plugin and sink failures are in the summary.
 pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
+    if host.rehearsing() {
+        let accounts = source::poll_all(host).await;
+        let counts = host.spool.counts(None).await?;
+        return Ok(Summary { accounts, runs: 0, attempts: 0, counts });
+    }
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
     let (planned, planning) = watch::channel(false);

@@ -8,7 +8,9 @@ pub mod dovecot;
 mod pop3_fetch;
 pub mod postfix;
 mod process;
+pub mod retrievers;
 pub mod s3;
+pub mod scripted;
 
 pub use dovecot::Dovecot;
 pub use pop3_fetch::{Fetched, Tls, fetch_all};

@@ -8,14 +8,17 @@ mod authority;
 mod faults;
 mod listener;
 pub mod maildrop;
+pub mod proxy;
 pub mod receiver;
 #[cfg(test)]
 mod testing;
+pub mod token;
 mod wire;
 
 pub use authority::{Authority, CertificateKind, Identity};
 pub use faults::Times;
 pub use maildrop::{Maildrop, MaildropConfig};
+pub use proxy::{Proxy, ProxyConfig};
 pub use receiver::{Receiver, ReceiverConfig};
 
 use std::path::PathBuf;

@@ -105,7 +105,7 @@ async fn probe(live: &Live) -> Vec<Probe> {
     let mut probes = Vec::new();
     for (id, account) in live.config.accounts.iter().filter(|(_, account)| account.enabled) {
         let what = format!("account {id} ({}:{})", account.host, account.port);
-        probes.push(match source::probe(account, &live.config.base).await {
+        probes.push(match source::probe(id, account, &live.config.base).await {
             Ok(count) => Probe {
                 what,
                 ok: true,

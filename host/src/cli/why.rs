@@ -6,7 +6,7 @@ use postroom_spool::{EffectState, History, MessageState};
 use super::output::{self, moment};
 use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
-use crate::config::{AccountConfig, Config};
+use crate::config::Config;
 
 /// Arguments of `why`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ fn print(history: &History, config: &Config) {
     println!("octets    {}, SHA-256 {}", provenance.size, provenance.digest);
     println!("retrieved {}", moment(provenance.retrieved));
     println!("state     {}{}", state(history.state), because(history.reason.as_deref()));
-    println!("on server {}", on_server(history, config.accounts.get(&provenance.account)));
+    println!("on server {}", on_server(history, config));
     if !history.labels.is_empty() {
         let labels: Vec<_> = history.labels.iter().map(ToString::to_string).collect();
         println!("labels    {}", labels.join(", "));
@@ -125,21 +125,29 @@ fn effect_state(state: EffectState, attempts: u32) -> String {
 }
 
 /// Why it is, or is not yet, deleted there.
-fn on_server(history: &History, account: Option<&AccountConfig>) -> String {
+fn on_server(history: &History, config: &Config) -> String {
     use postroom_spool::DeletePolicy;
+    let account = config.accounts.get(&history.provenance.account);
     if let Some(at) = history.removed {
         return format!("deleted, confirmed {}", moment(at));
+    }
+    if config.never_delete {
+        return "kept: `never_delete` is on".to_owned();
     }
     match account.map(|account| account.delete) {
         None => "kept: its account is not configured any more".to_owned(),
         Some(DeletePolicy::Never) => "kept: `delete` is never".to_owned(),
-        Some(DeletePolicy::Done { after }) => match history.state {
+        Some(DeletePolicy::Spooled { after }) => {
+            format!("deleted by the first poll after {}", moment(history.provenance.retrieved.after(after)))
+        }
+        Some(DeletePolicy::Done { after, keep, over }) => match history.state {
             MessageState::Done if history.effects.is_empty() => "kept: no step made a copy of it".to_owned(),
             MessageState::Done | MessageState::Discarded => {
-                format!(
-                    "deleted by the first poll after {}",
-                    moment(history.provenance.retrieved.after(after))
-                )
+                let at = moment(history.provenance.retrieved.after(after));
+                let keep =
+                    keep.map(|keep| format!(", unless it is one of the newest {keep}")).unwrap_or_default();
+                let over = over.map(|over| format!(", while the maildrop is over {}", output::size(over)));
+                format!("deleted by the first poll after {at}{keep}{}", over.unwrap_or_default())
             }
             _ => "kept until every required effect has its receipt".to_owned(),
         },

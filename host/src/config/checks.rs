@@ -93,15 +93,26 @@ fn port_fits_tls(id: &AccountId, account: &AccountConfig, findings: &mut Finding
 }
 
 fn no_maildrop_twice(config: &Config, findings: &mut Findings<'_>) {
-    let mut seen: BTreeMap<(String, &str), &AccountId> = BTreeMap::new();
-    for (id, account) in &config.accounts {
+    let mut seen: BTreeMap<(String, &str), (&AccountId, u16)> = BTreeMap::new();
+    for (id, account) in config.accounts.iter().filter(|(_, account)| account.enabled) {
         let maildrop = (account.host.to_ascii_lowercase(), account.user.as_str());
-        if let Some(first) = seen.get(&maildrop) {
-            let text =
-                format!("`{first}` and `{id}` have the same host and user: all mail would be handled twice");
-            findings.warn(&path(["accounts", id.as_str()]), &text);
-        } else {
-            seen.insert(maildrop, id);
+        match seen.get(&maildrop) {
+            None => {
+                seen.insert(maildrop, (id, account.port));
+            }
+            Some((first, port)) if *port == account.port => {
+                let text =
+                    format!("`{first}` and `{id}` are the same maildrop: all mail would be handled twice");
+                let hint =
+                    "an account's mail goes through one pipeline, which may have as many steps as you like";
+                findings.error(&path(["accounts", id.as_str()]), Part::Key, text, Some(hint.to_owned()));
+            }
+            Some((first, _)) => {
+                let text = format!(
+                    "`{first}` and `{id}` have the same host and user: all mail would be handled twice"
+                );
+                findings.warn(&path(["accounts", id.as_str()]), &text);
+            }
         }
     }
 }

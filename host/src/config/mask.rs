@@ -5,7 +5,7 @@ use super::sources::KeyPath;
 
 /// Whether a value may be shown: it stands where the configuration has a value of its own, and none for secrets or plugins.
 pub(super) fn is_showable(path: &KeyPath) -> bool {
-    const NESTED: [&str; 5] = ["delete", "when", "on_error", "limits", "grants"];
+    const NESTED: [&str; 8] = ["first", "poll", "silence", "delete", "when", "on_error", "limits", "grants"];
     let above = match path.first().map(String::as_str) {
         Some("pipelines") if path.get(2).is_some_and(|key| key == "steps") => 4,
         Some("accounts" | "sinks" | "pipelines") => 2,
@@ -14,7 +14,7 @@ pub(super) fn is_showable(path: &KeyPath) -> bool {
     };
     let Some([first, rest @ ..]) = path.get(above..) else { return false };
     let expected = rest.is_empty() || NESTED.contains(&first.as_str()) || above == 2 && first == "accounts";
-    expected && first != "settings" && !sounds_secret(first)
+    expected && !["settings", "oauth2", "proxy"].contains(&first.as_str()) && !sounds_secret(first)
 }
 
 /// Whether a word in a line says that what follows may be a secret.
@@ -30,11 +30,49 @@ fn sounds_secret(word: &str) -> bool {
 /// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
 /// be harmless, or the first word that sounds like a secret.
 pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
-    const HARMLESS: [&str; 33] = [
-        "host", "port", "tls", "user", "auth", "ca_file", "poll", "timeout", "pipeline", "enabled", "delete",
-        "type", "path", "bucket", "prefix", "region", "from", "hello", "accounts", "name", "plugin",
-        "sha256", "grants", "sinks", "discard", "kv", "required", "when", "on_error", "limits", "level",
-        "format", "settings",
+    const HARMLESS: [&str; 42] = [
+        "host",
+        "port",
+        "tls",
+        "user",
+        "auth",
+        "ca_file",
+        "poll",
+        "timeout",
+        "pipeline",
+        "enabled",
+        "delete",
+        "type",
+        "path",
+        "bucket",
+        "prefix",
+        "region",
+        "from",
+        "hello",
+        "accounts",
+        "name",
+        "plugin",
+        "sha256",
+        "grants",
+        "sinks",
+        "discard",
+        "kv",
+        "required",
+        "when",
+        "on_error",
+        "limits",
+        "level",
+        "format",
+        "settings",
+        "provider",
+        "first",
+        "renumbered",
+        "pipelining",
+        "silence",
+        "never_delete",
+        "tls_minimum",
+        "sessions",
+        "sessions_per_host",
     ];
     let is_word = |ch: char| ch.is_alphanumeric() || "_-$".contains(ch);
     let before_sign = line.find('=').unwrap_or(line.len());

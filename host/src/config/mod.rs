@@ -1,6 +1,7 @@
 //! Owns the configuration: read as written ([`raw`]), then as meant ([`Config`]), with every mistake shown where it is.
 //! Must not start anything, open a connection or read a secret: secrets are references.
 
+mod account;
 mod checks;
 mod diagnose;
 mod mask;
@@ -21,9 +22,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Digest, Label, Name};
-use postroom_spool::DeletePolicy;
 use serde::{Deserialize, Serialize};
 
+pub use account::{
+    AccountConfig, Auth, First, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, Renumbered, Silence, TlsMinimum,
+    TlsMode, Trust,
+};
 pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
 pub use secret::{Secret, SecretRef};
 pub use sources::Environment;
@@ -39,6 +43,8 @@ pub const PLAINTEXT_CONSENT: &str = "I accept that anyone on the network can rea
 pub struct Config {
     /// Directory of the durable state.
     pub state: PathBuf,
+    /// Nothing is deleted at any server, whatever the accounts say.
+    pub never_delete: bool,
     /// Limits of the host.
     pub limits: Limits,
     /// Maildrops by name.
@@ -68,71 +74,10 @@ pub struct Limits {
     pub keep_bodies: Duration,
     /// Messages that plugins work on at the same time, at least 1.
     pub workers: usize,
-}
-
-/// One maildrop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountConfig {
-    /// Name or address of the server.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How the connection is protected.
-    pub tls: TlsMode,
-    /// Who logs in.
-    pub user: String,
-    /// With what.
-    pub password: SecretRef,
-    /// How.
-    pub auth: Auth,
-    /// PEM file of the only authorities to trust, absolute.
-    pub ca_file: Option<PathBuf>,
-    /// Time between two polls.
-    pub poll: Duration,
-    /// How long the server may say nothing.
-    pub timeout: Duration,
-    /// Which pipeline its mail goes through; it exists.
-    pub pipeline: Name,
-    /// Whether it is polled.
-    pub enabled: bool,
-    /// When mail may be deleted at the server.
-    pub delete: DeletePolicy,
-}
-
-/// How a POP3 connection is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TlsMode {
-    /// TLS from the first octet (RFC 8314), port 995.
-    #[default]
-    Implicit,
-    /// `STLS` on port 110 (RFC 2595), which must succeed.
-    Starttls,
-    /// Not at all; only with [`PLAINTEXT_CONSENT`].
-    None,
-}
-
-impl TlsMode {
-    /// The port when none is given.
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Implicit => 995,
-            Self::Starttls | Self::None => 110,
-        }
-    }
-}
-
-/// How to log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Auth {
-    /// The best of what the server offers.
-    #[default]
-    Auto,
-    /// `USER` and `PASS` (RFC 1939 section 7).
-    UserPass,
-    /// SASL PLAIN (RFC 4616, RFC 5034).
-    Plain,
+    /// Sessions open at the same time, at least 1.
+    pub sessions: usize,
+    /// Of these to one server, at least 1.
+    pub sessions_per_host: usize,
 }
 
 /// The steps that mail goes through.

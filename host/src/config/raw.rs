@@ -1,28 +1,32 @@
 //! The configuration as written: one struct a table, in the words of the file. Must not resolve a name or fill in a default.
 
+mod account;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use postroom_mail::{AccountId, Label, Name};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::secret::SecretRef;
 use super::units::{Size, Time};
-use super::{Auth, LogFormat, Then, TlsMode};
+use super::{LogFormat, Then};
 use crate::sinks::SinkConfig;
 
+pub(super) use account::{RawAccount, RawDelete, RawOAuth};
+
 /// The keys of the top level.
-pub(super) const TOP: [&str; 6] = ["state", "limits", "accounts", "sinks", "pipelines", "log"];
+pub(super) const TOP: [&str; 7] =
+    ["state", "never_delete", "limits", "accounts", "sinks", "pipelines", "log"];
 
 /// All of it.
 #[derive(Default)]
 pub(super) struct RawConfig {
     pub(super) state: Option<PathBuf>,
+    pub(super) never_delete: bool,
     pub(super) limits: RawLimits,
     pub(super) accounts: BTreeMap<AccountId, RawAccount>,
     pub(super) sinks: BTreeMap<Name, SinkConfig>,
@@ -37,31 +41,8 @@ pub(super) struct RawLimits {
     pub(super) attempts: Option<u32>,
     pub(super) keep_bodies: Option<Time>,
     pub(super) workers: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawAccount {
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
-    pub(super) tls: Option<TlsMode>,
-    pub(super) insecure_plaintext: Option<String>,
-    pub(super) user: String,
-    pub(super) password: SecretRef,
-    pub(super) auth: Option<Auth>,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) poll: Option<Time>,
-    pub(super) timeout: Option<Time>,
-    pub(super) pipeline: Option<Name>,
-    pub(super) enabled: Option<bool>,
-    pub(super) delete: Option<RawDelete>,
-}
-
-/// `"never"`, or `{ when = "done", after = "7d" }`.
-#[derive(Clone, Copy)]
-pub(super) enum RawDelete {
-    Never,
-    Done { after: Duration },
+    pub(super) sessions: Option<u32>,
+    pub(super) sessions_per_host: Option<u32>,
 }
 
 /// A pipeline without its steps, which are read one by one.
@@ -161,59 +142,5 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             }
         }
         deserializer.deserialize_any(Read(PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for RawDelete {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadDelete)
-    }
-}
-
-struct ReadDelete;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Deletion {
-    #[serde(rename = "when")]
-    _when: Done,
-    after: Time,
-}
-
-/// The only condition there is: every required effect has its receipt.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Done {
-    Done,
-}
-
-impl<'de> Visitor<'de> for ReadDelete {
-    type Value = RawDelete;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"never\" or { when = \"done\", after = \"7d\" }")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawDelete, E> {
-        if text == "never" {
-            Ok(RawDelete::Never)
-        } else {
-            Err(E::custom(format!("this must be {}", Expecting(&self))))
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDelete, A::Error> {
-        let Deletion { _when: Done::Done, after: Time(after) } =
-            Deletion::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(RawDelete::Done { after })
-    }
-}
-
-/// What a visitor expects, as text.
-struct Expecting<'a>(&'a ReadDelete);
-
-impl fmt::Display for Expecting<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Visitor::expecting(self.0, f)
     }
 }

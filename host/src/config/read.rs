@@ -54,6 +54,7 @@ impl Reader<'_> {
         self.unknown_keys(&[], &TOP);
         let mut raw = RawConfig {
             state: self.read(&path(["state"])).map(|text: String| PathBuf::from(text)),
+            never_delete: self.read(&path(["never_delete"])).unwrap_or_default(),
             limits: self.read(&path(["limits"])).unwrap_or_default(),
             log: self.read(&path(["log"])).unwrap_or_default(),
             ..RawConfig::default()

@@ -1,5 +1,6 @@
 //! From the configuration as written to the one that is meant: defaults, names, absolute paths.
 
+mod accounts;
 pub(super) mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Name};
-use postroom_spool::DeletePolicy;
 
 use super::diagnose::{ConfigError, ConfigErrors, suggest};
-use super::raw::{RawAccount, RawConfig, RawDelete, RawLimits, RawLog};
-use super::read::{called, path};
+use super::raw::{RawConfig, RawLimits, RawLog};
+use super::read::path;
 use super::sources::{Environment, KeyPath, Sources};
 use super::units::{Size, Time};
 use super::written::Part;
-use super::{AccountConfig, Config, Limits, LogConfig, PipelineConfig, TlsMode};
-use super::{PLAINTEXT_CONSENT, checks, plain_join};
+use super::{Config, Limits, LogConfig, PipelineConfig, checks, plain_join};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -48,11 +47,12 @@ pub(super) fn resolve(
     let mut accounts = BTreeMap::new();
     for (id, account) in raw.accounts {
         let at = path(["accounts", id.as_str()]);
-        let account = account_config(account, assigned.get(&id), &at, &base, &mut findings);
+        let account = accounts::account(account, assigned.get(&id), &at, &base, &mut findings);
         accounts.extend(account.map(|account| (id, account)));
     }
     let mut config = Config {
         state,
+        never_delete: raw.never_delete,
         limits,
         accounts,
         sinks: raw.sinks,
@@ -203,7 +203,13 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
     let message = raw.message.map_or(50 << 20, |Size(octets)| octets);
     let attempts = raw.attempts.unwrap_or(3);
     let workers = raw.workers.unwrap_or(2);
+    let (sessions, per_host) = (raw.sessions.unwrap_or(64), raw.sessions_per_host.unwrap_or(4));
     let at = |key| path(["limits", key]);
+    for (key, value) in [("sessions", sessions), ("sessions_per_host", per_host)] {
+        if !(1..=4096).contains(&value) {
+            findings.error(&at(key), Part::Value, format!("`limits.{key}` must be from 1 to 4096"), None);
+        }
+    }
     if !(64 << 10..=2 << 30).contains(&message) {
         findings.error(&at("message"), Part::Value, "`limits.message` must be from 64 KiB to 2 GiB", None);
     }
@@ -218,6 +224,8 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
         attempts,
         keep_bodies: raw.keep_bodies.map_or(7 * DAY, |Time(time)| time),
         workers: usize::try_from(workers).unwrap_or(1),
+        sessions: usize::try_from(sessions).unwrap_or(1),
+        sessions_per_host: usize::try_from(per_host).unwrap_or(1),
     }
 }
 
@@ -229,97 +237,4 @@ fn log(raw: RawLog, findings: &mut Findings<'_>) -> LogConfig {
         findings.error(&path(["log", "level"]), Part::Value, "that is no log level", hint);
     }
     LogConfig { level, format: raw.format.unwrap_or_default() }
-}
-
-fn account_config(
-    raw: RawAccount,
-    pipeline: Option<&Name>,
-    at: &KeyPath,
-    base: &Path,
-    findings: &mut Findings<'_>,
-) -> Option<AccountConfig> {
-    let key = |key: &str| [at, &path([key])].concat();
-    let tls = raw.tls.unwrap_or_default();
-    let port = raw.port.unwrap_or(tls.port());
-    let poll = raw.poll.map_or(5 * MINUTE, |Time(time)| time);
-    let timeout = raw.timeout.map_or(60 * SECOND, |Time(time)| time);
-    host_name(&raw.host, &key("host"), findings);
-    if raw.user.is_empty() || raw.user.contains(char::is_control) {
-        findings.error(
-            &key("user"),
-            Part::Value,
-            format!("{} must be one line with a name", called(&key("user"))),
-            None,
-        );
-    }
-    if port == 0 {
-        findings.error(
-            &key("port"),
-            Part::Value,
-            format!("{} must be from 1 to 65535", called(&key("port"))),
-            None,
-        );
-    }
-    for (name, time) in [("poll", poll), ("timeout", timeout)] {
-        if time < SECOND {
-            findings.error(
-                &key(name),
-                Part::Value,
-                format!("{} must be at least 1s", called(&key(name))),
-                None,
-            );
-        }
-    }
-    consent(tls, raw.insecure_plaintext.as_deref(), at, findings);
-    Some(AccountConfig {
-        host: raw.host,
-        port,
-        tls,
-        user: raw.user,
-        password: raw.password,
-        auth: raw.auth.unwrap_or_default(),
-        ca_file: raw.ca_file.map(|file| plain_join(base, &file)),
-        poll,
-        timeout,
-        pipeline: pipeline?.clone(),
-        enabled: raw.enabled.unwrap_or(true),
-        delete: match raw.delete {
-            None | Some(RawDelete::Never) => DeletePolicy::Never,
-            Some(RawDelete::Done { after }) => DeletePolicy::Done { after },
-        },
-    })
-}
-
-fn host_name(host: &str, at: &KeyPath, findings: &mut Findings<'_>) {
-    let odd = |ch: char| ch.is_whitespace() || ch.is_control() || ch == '/';
-    let (part, hint) = if host.contains('@') {
-        // What stands before it may be a password: the value is not shown.
-        (Part::Key, "the user has a key of its own: `user`")
-    } else if host.is_empty() || host.contains(odd) {
-        (Part::Value, "only the name, without a path or \"pop3://\": for example \"pop.example.net\"")
-    } else if host.matches(':').count() == 1 {
-        (Part::Value, "the port has a key of its own: `port`")
-    } else {
-        return;
-    };
-    findings.error(at, part, format!("{} is no host name", called(at)), Some(hint.to_owned()));
-}
-
-/// Without TLS only in so many words.
-fn consent(tls: TlsMode, written: Option<&str>, at: &KeyPath, findings: &mut Findings<'_>) {
-    let key = |key: &str| [at, &path([key])].concat();
-    match (tls, written) {
-        (TlsMode::None, Some(PLAINTEXT_CONSENT)) | (TlsMode::Implicit | TlsMode::Starttls, None) => {}
-        (TlsMode::None, _) => {
-            let text = "without TLS anyone on the network can read the password and all mail, and change it";
-            let hint = format!(
-                "use tls = \"implicit\"; if it has to be: insecure_plaintext = \"{PLAINTEXT_CONSENT}\""
-            );
-            findings.error(&key("tls"), Part::Value, text, Some(hint));
-        }
-        (TlsMode::Implicit | TlsMode::Starttls, Some(_)) => {
-            findings
-                .warn(&key("insecure_plaintext"), "`insecure_plaintext` has no effect with TLS: remove it");
-        }
-    }
 }

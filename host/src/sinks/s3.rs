@@ -95,7 +95,7 @@ impl S3 {
             ));
         }
         let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
-        let tls = crate::tls::client(ca_file.as_deref())
+        let tls = postroom_dial::client(ca_file.as_deref())
             .map_err(|error| SinkError::from_source(name, error.to_string(), error))?;
 
         let path_style = config.path_style.unwrap_or(config.endpoint.is_some());

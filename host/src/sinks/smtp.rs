@@ -230,7 +230,7 @@ impl Security {
     fn new(name: &Name, config: &SmtpConfig, base: &Path) -> Result<Self, SinkError> {
         let trust = || {
             let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
-            let tls = crate::tls::client(ca_file.as_deref())
+            let tls = postroom_dial::client(ca_file.as_deref())
                 .map_err(|error| SinkError::from_source(name, error.to_string(), error))?;
             let server = ServerName::try_from(config.host.clone()).map_err(|error| {
                 SinkError::from_source(name, "`host` must be a host name or an IP address", error)

@@ -3,38 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use rustls::CertificateError;
+use postroom_pop3::Class;
 
-use crate::config::{AccountConfig, ConfigError, TlsMode};
-use crate::tls::TrustError;
+use super::lease::NotOurs;
+use crate::config::{AccountConfig, ConfigError, Login, TlsMode};
 
 /// A failed poll. Whatever was admitted before stays admitted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The host name has no address.
-    #[error("cannot find the server {host}: {source}")]
-    Resolve {
-        /// As configured.
-        host: String,
-        /// The resolver's answer.
-        source: io::Error,
-    },
-    /// No address of the server answered.
-    #[error("cannot connect to {address}: {source}")]
-    Connect {
-        /// Host and port.
-        address: String,
-        /// The last failure.
-        source: io::Error,
-    },
-    /// The TLS handshake failed.
-    #[error("no TLS with {host}: {}", tls_words(source))]
-    Tls {
-        /// As configured.
-        host: String,
-        /// The cause.
-        source: io::Error,
-    },
+    /// There is no connection, or no trusted one.
+    #[error(transparent)]
+    Dial(#[from] postroom_dial::Error),
     /// Nothing came for too long.
     #[error("the server did not answer {doing} within {} s", after.as_secs())]
     Silent {
@@ -44,7 +23,7 @@ pub enum Error {
         after: Duration,
     },
     /// The connection broke.
-    #[error("the connection broke during {doing}: {source}")]
+    #[error("the connection broke during {doing}: {}", words(source))]
     Broken {
         /// What was under way.
         doing: &'static str,
@@ -54,15 +33,49 @@ pub enum Error {
     /// The protocol failed.
     #[error(transparent)]
     Pop3(#[from] postroom_pop3::Error),
-    /// The authorities cannot be read.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The password cannot be read.
+    /// A password cannot be read.
     #[error("the password cannot be read: {0}")]
     Secret(ConfigError),
+    /// There is no access token.
+    #[error(transparent)]
+    Token(#[from] postroom_oauth::Error),
+    /// The token was refused, also a fresh one.
+    #[error("{refused}{}", explained(explanation))]
+    TokenRefused {
+        /// In the server's words.
+        refused: postroom_pop3::Rejection,
+        /// What is wrong with the token, as far as it shows.
+        explanation: Vec<String>,
+    },
+    /// The maildrop is somebody else's.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
+    /// The next login is not allowed yet.
+    #[error("the server wants {delay} s between two logins, the next one is possible in {} s", wait.as_secs())]
+    TooSoon {
+        /// Seconds.
+        delay: u64,
+        /// Still to wait.
+        wait: Duration,
+    },
+    /// Mail cannot be told apart.
+    #[error("the server gives no unique-ids (UIDL), so mail that stays there cannot be told from new mail")]
+    NoUniqueIds,
     /// The spool failed: nothing more is retrieved, the connection is dropped without QUIT.
     #[error(transparent)]
     Spool(#[from] postroom_spool::Error),
+}
+
+/// TLS tells a cut from an end in words for programmers.
+fn words(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => "it was cut, what arrived is incomplete".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+fn explained(explanation: &[String]) -> String {
+    explanation.iter().map(|line| format!("; {line}")).collect()
 }
 
 impl From<postroom_pop3::Rejection> for Error {
@@ -71,85 +84,127 @@ impl From<postroom_pop3::Rejection> for Error {
     }
 }
 
+/// What a failure means for the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trouble {
+    /// The server cannot be reached: perhaps none of its accounts can.
+    Network,
+    /// Another session has the maildrop.
+    InUse,
+    /// Too many logins, or too much was retrieved.
+    TooOften,
+    /// The credentials were refused, or the connection was closed instead of an answer to them.
+    Credentials,
+    /// A person has to change something.
+    Person,
+    /// It may pass by itself.
+    Passing,
+}
+
 impl Error {
-    /// Whether a person has to change something first. Everything else is tried again with growing pauses.
+    /// What it means for the schedule.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Dial(error) if error.needs_a_person() => Trouble::Person,
+            Self::Dial(_) => Trouble::Network,
+            Self::Pop3(error) => match error.class() {
+                Class::InUse => Trouble::InUse,
+                Class::LoginDelay | Class::Throttled => Trouble::TooOften,
+                Class::Credentials | Class::TokenExpired | Class::ClosedDuringLogin => Trouble::Credentials,
+                Class::Permanent => Trouble::Person,
+                Class::Temporary => Trouble::Passing,
+                Class::Other if error.disposition() == postroom_pop3::Disposition::ParkAccount => {
+                    Trouble::Person
+                }
+                Class::Other => Trouble::Passing,
+            },
+            Self::TokenRefused { .. } => Trouble::Credentials,
+            Self::Token(error) if error.is_transient() => Trouble::Passing,
+            Self::TooSoon { .. } => Trouble::TooOften,
+            Self::Secret(_) | Self::Token(_) | Self::NotOurs(_) | Self::NoUniqueIds => Trouble::Person,
+            Self::Silent { doing, .. } if *doing == super::session::GREETING => Trouble::Network,
+            Self::Silent { .. } | Self::Broken { .. } | Self::Spool(_) => Trouble::Passing,
+        }
+    }
+
+    /// Whether a person has to change something first. Everything else is tried again with growing pauses, and so is this,
+    /// with long ones: what needed a person may have been mended without our hearing of it.
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::Pop3(error) => error.disposition() == postroom_pop3::Disposition::ParkAccount,
-            Self::Trust(_) | Self::Secret(_) => true,
-            Self::Tls { source, .. } => certificate(source).is_some(),
-            Self::Resolve { .. }
-            | Self::Connect { .. }
-            | Self::Silent { .. }
-            | Self::Broken { .. }
-            | Self::Spool(_) => false,
+            // Some servers close the connection under load: that alone shows nothing.
+            Self::Pop3(error) if error.class() == Class::ClosedDuringLogin => false,
+            _ => matches!(self.trouble(), Trouble::Credentials | Trouble::Person),
         }
+    }
+
+    /// Whether the server lost step over commands that were sent ahead.
+    pub(super) fn lost_step(&self) -> bool {
+        matches!(self, Self::Pop3(postroom_pop3::Error::OutOfStep { .. }))
     }
 
     /// What to do about it.
     pub fn hint(&self, account: &AccountConfig) -> String {
-        let AccountConfig { host, port, .. } = account;
+        let AccountConfig { port, tls, .. } = account;
         match self {
-            Self::Resolve { .. } => format!("check `host = \"{host}\"` for a typing mistake, and this machine's network"),
-            Self::Connect { .. } => format!("check `host` and `port` ({port}): POP3 over TLS is usually 995, STARTTLS 110"),
-            Self::Silent { .. } if account.tls == TlsMode::Implicit && *port == 110 => {
+            Self::Dial(error @ postroom_dial::Error::Resolve { .. }) => format!("`host`: {}", error.hint()),
+            Self::Dial(error @ postroom_dial::Error::Connect { .. }) => {
+                format!("{}; POP3 over TLS is usually port 995, with STARTTLS 110", error.hint())
+            }
+            Self::Dial(error) => match (tls, port) {
+                (TlsMode::Implicit, 110) => format!("port 110 usually wants `tls = \"starttls\"`; {}", error.hint()),
+                (TlsMode::Starttls, 995) => format!("port 995 usually wants `tls = \"implicit\"`; {}", error.hint()),
+                _ => error.hint(),
+            },
+            Self::Silent { .. } if *tls == TlsMode::Implicit && *port == 110 => {
                 "port 110 usually wants `tls = \"starttls\"`".to_owned()
             }
-            Self::Silent { .. } => "the server may be overloaded; it is asked again later".to_owned(),
-            Self::Tls { source, .. } => tls_hint(source, account),
-            Self::Broken { .. } => "nothing is lost: what was not complete is retrieved again".to_owned(),
-            Self::Pop3(postroom_pop3::Error::Rejected(rejection)) if rejection.bad_credentials() => {
-                "check `user` and `password`; some providers want an app password, or POP3 switched on in their settings".to_owned()
+            Self::Silent { doing, .. } if *doing == super::session::GREETING && *tls != TlsMode::Implicit => {
+                "if the server speaks TLS from the start (port 995), that is `tls = \"implicit\"`".to_owned()
             }
-            Self::Pop3(_) => "nothing is lost: the mail stays on the server".to_owned(),
-            Self::Trust(_) => "correct `ca_file`".to_owned(),
+            Self::Silent { .. } => "the server may be overloaded; it is asked again later".to_owned(),
+            Self::Broken { .. } => "nothing is lost: what was not complete is retrieved again".to_owned(),
+            Self::Pop3(error) => pop3_hint(error, account),
+            Self::Token(error) if error.needs_sign_in() => "sign in again: `postroom auth ACCOUNT`".to_owned(),
+            Self::Token(_) => "correct `oauth2` of this account, or wait if the provider is away".to_owned(),
+            Self::TokenRefused { .. } => {
+                "the token is right for the provider but not for this mailbox: check `user`, the scopes, and what the provider \
+                 says about POP3 access"
+                    .to_owned()
+            }
             Self::Secret(_) => "correct `password` of this account".to_owned(),
+            Self::NotOurs(NotOurs::Taken { .. }) => "stop the other one, or disable this account".to_owned(),
+            Self::NotOurs(NotOurs::Io { .. }) => "see who owns that directory, and that it can be written".to_owned(),
+            Self::TooSoon { .. } => "nothing is wrong: it is polled again by itself".to_owned(),
+            Self::NoUniqueIds => {
+                "take mail off this server as soon as it is safe here: delete = { when = \"spooled\", after = \"0s\" }".to_owned()
+            }
             Self::Spool(_) => "the mail stays on the server until this is mended".to_owned(),
         }
     }
 }
 
-fn certificate(error: &io::Error) -> Option<&CertificateError> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(reason) => Some(reason),
-        _ => None,
-    }
-}
-
-fn tls_words(error: &io::Error) -> String {
-    match certificate(error) {
-        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "the server's certificate has expired".to_owned()
+fn pop3_hint(error: &postroom_pop3::Error, account: &AccountConfig) -> String {
+    match (error.class(), &account.login) {
+        (Class::Credentials | Class::TokenExpired, Login::OAuth(_)) => {
+            "check `user`, and the scopes and the mailbox that the token is for; `postroom auth ACCOUNT` signs in again".to_owned()
         }
-        Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "the server's certificate is not valid yet".to_owned()
+        (Class::Credentials | Class::TokenExpired, Login::Password(_)) => {
+            "check `user` and `password`; some providers want an app password, or POP3 switched on in their settings".to_owned()
         }
-        Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-            "the server's certificate is for another name".to_owned()
+        (Class::ClosedDuringLogin, _) => {
+            "the server hung up instead of an answer: wrong credentials, or too many logins; it is tried again with growing pauses"
+                .to_owned()
         }
-        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "the server's certificate is from an authority that is not trusted".to_owned()
+        (Class::InUse, _) => {
+            "another mail program has the maildrop open, or the server has not noticed yet that a connection broke; it is tried \
+             again soon"
+                .to_owned()
         }
-        Some(other) => format!("the server's certificate is not acceptable ({other})"),
-        None => error.to_string(),
-    }
-}
-
-fn tls_hint(error: &io::Error, account: &AccountConfig) -> String {
-    match certificate(error) {
-        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
-            "tell the server's operator; and check this machine's clock".to_owned()
+        (Class::LoginDelay | Class::Throttled, _) => {
+            "the server wants fewer logins or less mail a day: it is asked less often from now on".to_owned()
         }
-        Some(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
-            format!("check `host = \"{}\"`: it must be the name in the certificate", account.host)
-        }
-        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "for a server with its own authority, name that authority's certificate with `ca_file`".to_owned()
-        }
-        Some(_) => "tell the server's operator".to_owned(),
-        None if account.port == 110 && account.tls == TlsMode::Implicit => {
-            "port 110 usually wants `tls = \"starttls\"`".to_owned()
-        }
-        None => "check `port` and `tls`: 995 is `implicit`, 110 is `starttls`".to_owned(),
+        (Class::Permanent, _) => "tell the server's operator what it said".to_owned(),
+        (Class::Temporary | Class::Other, _) => "nothing is lost: the mail stays on the server".to_owned(),
     }
 }

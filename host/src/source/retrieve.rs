@@ -1,299 +1,354 @@
-//! One poll: list, retrieve what is new, delete what is proved removable, `QUIT`.
+//! Retrieval: what is wanted of a listing, one by one or sent ahead, until all of it is durable.
 //!
-//! `QUIT` is a commit point: it is sent only when everything retrieved in the session is durable. On any other end the
-//! connection is dropped, and the mail stays where it is.
+//! Owns the count of failures of each message, which is durable: one that breaks sessions is asked for after all others
+//! and ever more rarely, so that it cannot keep the rest of its account from arriving.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use postroom_mail::{AccountId, Provenance, Uid};
-use postroom_pop3::listing::NoId;
-use postroom_pop3::session::Retrieved;
-use postroom_pop3::{Entry, Eol, Listing, Session, Transaction, listing};
-use postroom_spool::{Arrival, DeletePolicy, Listed, PollOutcome, Removable};
+use postroom_mail::{AccountId, Digest, Provenance, Timestamp, Uid};
+use postroom_pop3::command::Verb;
+use postroom_pop3::session::{Answered, Batch, Rest, Retrieved, window};
+use postroom_pop3::{Class, Entry, Eol, Rejection, Session, Transaction};
+use postroom_spool::{Adoption, Arrival, Listed, Sealed, Stumble};
 
 use super::error::Error;
-use super::session::{self, Maildrop};
-use super::wire::Wire;
-use crate::config::AccountConfig;
-use crate::live::Live;
+use super::print::Print;
+use super::visit::{Visit, as_listed, uid};
 use crate::progress::Progress;
-use crate::supervise::Host;
 
 /// Messages of one session whose commit is awaited while the next is retrieved.
 const UNCOMMITTED: usize = 16;
 /// After so long a session ends in good order; the next poll goes on. Servers and NATs tire of endless sessions.
 const SESSION: Duration = Duration::from_secs(20 * 60);
-/// A message that broke so many sessions is left alone, so that the ones after it get through.
-const STUMBLES: u32 = 3;
+/// So many octets of replies, and so many commands, are sent for ahead.
+const AHEAD: (u64, usize) = (1 << 20, 32);
+/// So many at first.
+const FIRST_AHEAD: usize = 4;
+/// After so many refusals in a row a session ends: a server over its quota refuses whatever is asked for.
+const REFUSALS: u32 = 5;
+/// How long a server is left alone whose quota is used up.
+const QUOTA: Duration = Duration::from_secs(60 * 60);
+/// A message that failed so often is left alone for a while.
+pub(super) const STUMBLES: u32 = 3;
 
-/// What one poll did.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct Report {
-    /// Messages the server listed.
-    pub listed: u64,
-    /// Of these new here.
-    pub new: u64,
-    /// Messages retrieved and durable here.
-    pub retrieved: u64,
-    /// Their octets.
-    pub octets: u64,
-    /// Messages that stay on the server because it would not give them out or they are too large, with the reason.
-    pub refused: Vec<String>,
-    /// Deletions the server confirmed.
-    pub removed: u64,
-    /// Why the poll failed.
-    pub error: Option<String>,
-    /// What to do about that.
-    pub hint: Option<String>,
-    /// A person has to act before it can succeed.
-    pub needs_a_person: bool,
-    /// The session ended before everything new was retrieved.
-    pub more: bool,
+/// A message to ask for.
+pub(super) struct Wanted<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) because: Because,
 }
 
-/// Polls one account, records how it ended, and reports.
-pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountConfig) -> Report {
-    let mut report = Report::default();
-    let ended = visits(host, live, id, account, &mut report).await;
-    if let Err(error) = &ended {
-        report.error = Some(error.to_string());
-        report.hint = Some(error.hint(account));
-        report.needs_a_person = error.needs_a_person();
-        tracing::warn!(account = %id, %error, "a poll failed");
-    } else {
-        tracing::info!(account = %id, listed = report.listed, retrieved = report.retrieved, removed = report.removed, "polled");
-    }
-    let outcome = match &report.error {
-        None => PollOutcome::Complete { listed: report.listed },
-        Some(reason) => PollOutcome::Failed { reason: reason.clone() },
-    };
-    if let Err(error) = host.spool.close_poll(id, outcome, host.clock.now()).await {
-        tracing::error!(account = %id, %error, "cannot record how the poll ended");
-    }
-    host.observer.tell(Progress::Polled { account: id.clone(), error: report.error.clone() });
-    report
+/// Why it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// It is new.
+    New,
+    /// Its unique-id is known, but another message may be behind it.
+    Doubtful,
+    /// The server renumbered its mail: it may be a known message.
+    Renumbered,
 }
 
-/// Connects, logs in, lists, and ends the session: for `check --online`. Retrieves nothing, so `QUIT` is harmless.
-///
-/// # Errors
-/// As a poll.
-pub async fn probe(account: &AccountConfig, base: &std::path::Path) -> Result<u64, Error> {
-    let Maildrop { mut wire, session } = session::open(account, base).await?;
-    let (session, stat) = wire.ask("STAT", session.stat()).await?;
-    let stat = stat?;
-    wire.ask("QUIT", session.quit()?).await??;
-    Ok(stat.count)
+/// What arrived and is to be committed.
+struct Fetched {
+    body: Sealed,
+    print: Print,
+    retrieved: Retrieved,
 }
 
-/// One session; another one at once when a message broke it, since the others can still arrive. Bounded: a message that
-/// broke [`STUMBLES`] sessions is not asked for any more.
-async fn visits(
-    host: &Host,
-    live: &Live,
-    id: &AccountId,
-    account: &AccountConfig,
-    report: &mut Report,
-) -> Result<(), Error> {
-    for _ in 0..STUMBLES {
-        let before = host.stumbled.total(id);
-        let ended = visit(host, live, id, account, report).await;
-        if ended.is_ok() || host.stumbled.total(id) == before || host.stopping() {
-            return ended;
-        }
-    }
-    visit(host, live, id, account, report).await
-}
-
-async fn visit(
-    host: &Host,
-    live: &Live,
-    id: &AccountId,
-    account: &AccountConfig,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let Maildrop { mut wire, session } = session::open(account, &live.config.base).await?;
-    let (session, listing) = list(&mut wire, session).await?;
-    let listed: Vec<Listed> = listing.entries.iter().map(as_listed).collect();
-    report.refused.clear();
-    report.listed = (listing.entries.len() + listing.without_id.len()) as u64;
-    report.refused.extend(listing.without_id.iter().map(|(number, _, why)| {
-        let why = match why {
-            NoId::Empty => "none was given",
-            NoId::TooLong(_) => "it is too long",
-            NoId::Conflicting => "two were given",
-        };
-        format!("message {number} has no usable unique-id ({why}): it cannot be told apart and stays on the server")
-    }));
-    let reconciled = host.spool.reconcile(id, &listed).await?;
-    report.new = reconciled.new.len() as u64;
-    host.observer.tell(Progress::Listed { account: id.clone(), new: report.new, total: report.listed });
-    let new: Vec<&Entry> = reconciled.new.iter().filter_map(|&index| listing.entries.get(index)).collect();
-    let session = retrieve(host, live, id, &mut wire, session, new, report).await?;
-    let (session, removed) = delete(host, id, account, &mut wire, session, &listing, &listed).await?;
-    wire.ask("QUIT", session.quit()?).await??;
-    report.removed = removed.len() as u64;
-    if !removed.is_empty() {
-        host.spool.removed(removed, host.clock.now()).await?;
-        host.observer.tell(Progress::Removed { account: id.clone(), count: report.removed });
-    }
-    Ok(())
-}
-
-async fn list(
-    wire: &mut Wire,
-    session: Session<Transaction>,
-) -> Result<(Session<Transaction>, Listing), Error> {
-    let (session, stat) = wire.ask("STAT", session.stat()).await?;
-    let stat = stat?;
-    if stat.count == 0 {
-        let empty = listing::join(&listing::ScanListing::default(), &listing::UidListing::default());
-        return Ok((session, empty));
-    }
-    let (session, sizes) = wire.ask("LIST", session.list()).await?;
-    let sizes = sizes?;
-    let (session, ids) = wire.ask("UIDL", session.uidl()).await?;
-    Ok((session, listing::join(&sizes, &ids?).against(stat)))
-}
-
-/// Retrieves `new` in the server's order, those that broke an earlier session last; returns once all of it is durable.
-async fn retrieve(
-    host: &Host,
-    live: &Live,
-    id: &AccountId,
-    wire: &mut Wire,
+/// Retrieves what is wanted, in the server's order but those that failed before last; returns once all of it is durable.
+pub(super) async fn retrieve(
+    visit: &mut Visit<'_>,
     mut session: Session<Transaction>,
-    new: Vec<&Entry>,
-    report: &mut Report,
+    mut wanted: Vec<Wanted<'_>>,
+    here: &HashSet<(Uid, u32)>,
 ) -> Result<Session<Transaction>, Error> {
-    let limit = live.config.limits.message;
     let started = Instant::now();
+    let stumbles = visit.host.spool.stumbles(visit.id).await?;
+    let times = |entry: &Entry| stumble_of(&stumbles, entry).map_or(0, |stumble| stumble.times);
+    wanted.sort_by_key(|wanted| times(wanted.entry));
+    let now = visit.host.clock.now();
+    wanted.retain(|wanted| {
+        let reason = unwanted(wanted.entry, stumble_of(&stumbles, wanted.entry), visit.limit(), now);
+        let take = reason.is_none();
+        reason.into_iter().for_each(|reason| visit.refuse(reason));
+        take
+    });
     let mut commits = FuturesUnordered::new();
-    for entry in host.stumbled.last(id, new) {
-        if started.elapsed() > SESSION || host.stopping() {
-            report.more = true;
+    let mut settled: Vec<Retrieved> = Vec::new();
+    let mut rest = wanted.as_slice();
+    // Begun small, so that a server that refuses everything is not asked for everything.
+    let mut ahead = FIRST_AHEAD;
+    let mut last = None;
+    let (mut in_a_row, mut throttled) = (0, false);
+    while !rest.is_empty() {
+        if started.elapsed() > SESSION || visit.host.stopping() {
+            visit.report.more = true;
             break;
         }
-        if let Some(reason) = unwanted(host, id, entry, limit) {
-            host.observer.tell(Progress::Refused { account: id.clone(), reason: reason.clone() });
-            report.refused.push(reason);
-            continue;
-        }
-        match one(host, wire, session, entry, limit).await {
-            Ok((back, One::Whole(body, retrieved))) => {
-                session = back;
-                commits.push(admit(host, id, entry, body, retrieved));
-            }
-            Ok((back, One::Refused(rejection))) => {
-                session = back;
-                let reason = format!("message {} (unique-id {}): {rejection}", entry.number, uid(entry));
-                tracing::warn!(account = %id, %reason, "the server would not give a message out");
-                host.observer.tell(Progress::Refused { account: id.clone(), reason: reason.clone() });
-                report.refused.push(reason);
-            }
+        // What broke a session before is asked for alone, so that it is known what breaks the next one.
+        let together = match visit.may_pipeline(&session) && times(rest[0].entry) == 0 {
+            true => window(rest.iter().map(|wanted| wanted.entry.size), AHEAD.0, ahead),
+            false => 1,
+        };
+        ahead = (ahead * 2).min(AHEAD.1);
+        let (batch, later) = rest.split_at(together.clamp(1, rest.len()));
+        rest = later;
+        let (back, arrived) = match fetch(visit, session, batch, &mut last).await {
+            Ok(done) => done,
             Err(error) => {
                 // The session is over, but what came whole before is kept.
-                host.stumbled.note(id, entry);
                 while let Some(committed) = commits.next().await {
-                    count(host, id, report, committed?.1);
+                    let (_, counted): (Retrieved, Counted) = committed?;
+                    visit.count(counted);
                 }
                 return Err(error);
             }
+        };
+        session = back;
+        for (wanted, fetched) in batch.iter().zip(arrived) {
+            match fetched {
+                Ok(fetched) if wanted.because == Because::New => {
+                    commits.push(admit(visit.host, visit.id, wanted.entry, fetched));
+                }
+                Ok(fetched) => settled.push(recognise(visit, wanted, fetched, here).await?),
+                Err(rejection) => {
+                    in_a_row += 1;
+                    throttled |= rejection.class() == Class::Throttled;
+                    refused(visit, wanted.entry, &rejection).await?;
+                    continue;
+                }
+            }
+            in_a_row = 0;
         }
         // Polling is what starts a commit; many are under way while the next message arrives.
         while let Some(Some(committed)) = commits.next().now_or_never() {
-            committed_one(host, id, &mut session, report, committed?);
+            let (retrieved, counted) = committed?;
+            visit.count(counted);
+            settled.push(retrieved);
         }
         while commits.len() >= UNCOMMITTED {
             if let Some(committed) = commits.next().await {
-                committed_one(host, id, &mut session, report, committed?);
+                let (retrieved, counted) = committed?;
+                visit.count(counted);
+                settled.push(retrieved);
             }
+        }
+        if in_a_row >= REFUSALS && !rest.is_empty() {
+            visit.report.notes.push(
+                "the server gives out no more mail for now; the rest comes with later polls".to_owned(),
+            );
+            visit.report.wait = throttled.then_some(QUOTA);
+            break;
         }
     }
     while let Some(committed) = commits.next().await {
-        committed_one(host, id, &mut session, report, committed?);
+        let (retrieved, counted) = committed?;
+        visit.count(counted);
+        settled.push(retrieved);
+    }
+    for retrieved in settled {
+        session.settle(retrieved);
     }
     Ok(session)
 }
 
-/// What became of one `RETR`.
-enum One {
-    Whole(postroom_spool::Sealed, Retrieved),
-    Refused(postroom_pop3::Rejection),
+/// Asks for a batch, and gives what arrived only when both sides are known to agree on where they are: a reply too many or
+/// too few would give every message the octets of its neighbour.
+async fn fetch(
+    visit: &mut Visit<'_>,
+    session: Session<Transaction>,
+    batch: &[Wanted<'_>],
+    last: &mut Option<Digest>,
+) -> Result<(Session<Transaction>, Vec<Result<Fetched, Rejection>>), Error> {
+    let mut line = Line::Idle(session);
+    let mut arrived = Vec::with_capacity(batch.len());
+    for (index, wanted) in batch.iter().enumerate() {
+        let (next, fetched) = match line.fetch(visit, &batch[index..]).await {
+            Ok(done) => done,
+            Err(error) => return Err(broke(visit, wanted.entry, batch.len() > 1, error).await?),
+        };
+        line = next;
+        arrived.push(fetched);
+    }
+    let session = line.idle()?;
+    let digest = arrived.iter().flatten().last().map(|fetched| fetched.body.digest());
+    let twin = digest.is_some() && std::mem::replace(last, digest) == digest;
+    // The same octets twice in a row may be the last reply once more.
+    if batch.len() == 1 && !twin {
+        return Ok((session, arrived));
+    }
+    let (session, answer) = match visit.wire.ask("NOOP", session.noop()).await {
+        Ok(done) => done,
+        Err(error) => return Err(broke(visit, batch[0].entry, true, error).await?),
+    };
+    answer?;
+    if crossed(batch, &arrived) {
+        let fault = postroom_pop3::ServerMisbehaved::Unsolicited {
+            verb: Verb::Retr,
+            text: "a message of another one's size".to_owned(),
+        };
+        let error = postroom_pop3::Error::OutOfStep { fault, unanswered: 0 };
+        return Err(broke(visit, batch[0].entry, true, error.into()).await?);
+    }
+    Ok((session, arrived))
 }
 
-async fn one(
-    host: &Host,
-    wire: &mut Wire,
-    session: Session<Transaction>,
-    entry: &Entry,
-    limit: u64,
-) -> Result<(Session<Transaction>, One), Error> {
-    let mut incoming = host.spool.incoming(limit)?;
-    let body = |octets: &[u8]| incoming.write(octets).map_err(Error::from);
-    let (session, answer) = wire.drive("RETR", session.retr(entry.number, limit), body).await?;
-    let retrieved = match answer {
-        Ok(retrieved) => retrieved,
-        Err(rejection) => return Ok((session, One::Refused(rejection))),
-    };
-    if retrieved.tally().eol != Eol::Lf {
-        return Ok((session, One::Whole(incoming.seal()?, retrieved)));
+/// Whether the replies seem to have come in another order: two messages that each have the size listed for the other.
+fn crossed(batch: &[Wanted<'_>], arrived: &[Result<Fetched, Rejection>]) -> bool {
+    let sizes: Vec<_> = batch
+        .iter()
+        .zip(arrived)
+        .filter_map(|(wanted, fetched)| Some((wanted.entry.size?, fetched.as_ref().ok()?.body.size())))
+        .collect();
+    sizes.iter().any(|(listed, came)| {
+        listed != came && sizes.iter().any(|(other, theirs)| other == came && theirs == listed)
+    })
+}
+
+/// A session between commands, or with replies to come.
+enum Line {
+    Idle(Session<Transaction>),
+    Ahead(postroom_pop3::session::Outstanding<postroom_pop3::session::Retr>),
+}
+
+impl Line {
+    /// The next message of a batch, of which the first is `batch[0]`.
+    async fn fetch(
+        self,
+        visit: &mut Visit<'_>,
+        batch: &[Wanted<'_>],
+    ) -> Result<(Self, Result<Fetched, Rejection>), Error> {
+        let limit = visit.limit();
+        let mut incoming = visit.host.spool.incoming(limit)?;
+        let mut print = Print::default();
+        let take = |octets: &[u8]| {
+            print.take(octets);
+            incoming.write(octets).map_err(Error::from)
+        };
+        let (line, outcome) = match (self, batch) {
+            (Self::Idle(session), [only]) => {
+                let exchange = session.retr(only.entry.number, limit);
+                let (session, outcome) = visit.wire.drive("RETR", exchange, take).await?;
+                (Self::Idle(session), outcome)
+            }
+            (Self::Idle(session), batch) => {
+                let numbers: Vec<_> = batch.iter().map(|wanted| wanted.entry.number).collect();
+                let batch = Batch::new(&numbers).ok_or(Error::NoUniqueIds)?;
+                let exchange = session.retr_ahead(batch, limit)?;
+                answered(visit.wire.drive("RETR", exchange, take).await?)
+            }
+            (Self::Ahead(outstanding), _) => {
+                answered(visit.wire.drive("RETR", outstanding.next_reply(), take).await?)
+            }
+        };
+        let retrieved = match outcome {
+            Ok(retrieved) => retrieved,
+            Err(rejection) => return Ok((line, Err(rejection))),
+        };
+        let line = match (line, retrieved.tally().eol) {
+            // A server that ends lines with a bare LF cannot mark a message's end for certain: see that both sides still
+            // agree on where they are before the message counts.
+            (Self::Idle(session), Eol::Lf) => {
+                let (session, answer) = visit.wire.ask("NOOP", session.noop()).await?;
+                answer?;
+                Self::Idle(session)
+            }
+            (line, _) => line,
+        };
+        Ok((line, Ok(Fetched { body: incoming.seal()?, print, retrieved })))
     }
-    // A server that ends lines with a bare LF cannot mark a message's end for certain: see that both sides still agree on
-    // where they are before the message counts.
-    let (session, answer) = wire.ask("NOOP", session.noop()).await?;
-    answer?;
-    Ok((session, One::Whole(incoming.seal()?, retrieved)))
+
+    fn idle(self) -> Result<Session<Transaction>, Error> {
+        match self {
+            Self::Idle(session) => Ok(session),
+            Self::Ahead(outstanding) => {
+                let unanswered = outstanding.numbers().count();
+                let fault = postroom_pop3::ServerMisbehaved::Closed { during: Verb::Retr };
+                Err(postroom_pop3::Error::OutOfStep { fault, unanswered }.into())
+            }
+        }
+    }
+}
+
+fn answered(answered: Answered<postroom_pop3::session::Retr>) -> (Line, Result<Retrieved, Rejection>) {
+    let line = match answered.rest {
+        Rest::More(outstanding) => Line::Ahead(outstanding),
+        Rest::Idle(session) => Line::Idle(session),
+    };
+    (line, answered.outcome)
+}
+
+/// Takes down what broke the session, and gives the error back.
+async fn broke(visit: &mut Visit<'_>, entry: &Entry, together: bool, error: Error) -> Result<Error, Error> {
+    let at_server = matches!(error, Error::Pop3(_) | Error::Silent { .. } | Error::Broken { .. });
+    if !at_server {
+        return Ok(error);
+    }
+    visit.again = true;
+    let now = visit.host.clock.now();
+    if error.lost_step() || together {
+        // Whether the message or the sending ahead is to blame shows when it is asked for alone.
+        visit.habits.server.lost_step(now);
+        let text = "the server lost step over commands sent ahead; it gets them one by one for the next week";
+        visit.report.notes.push(text.to_owned());
+    } else {
+        visit.host.spool.stumble(visit.id, &as_listed(entry), error.to_string(), now).await?;
+    }
+    Ok(error)
+}
+
+async fn refused(visit: &mut Visit<'_>, entry: &Entry, rejection: &Rejection) -> Result<(), Error> {
+    let now = visit.host.clock.now();
+    visit.host.spool.stumble(visit.id, &as_listed(entry), rejection.to_string(), now).await?;
+    let reason = format!("message {} (unique-id {}): {rejection}", entry.number, uid(entry));
+    tracing::warn!(account = %visit.id, %reason, "the server would not give a message out");
+    visit.refuse(reason);
+    Ok(())
+}
+
+fn stumble_of<'s>(stumbles: &'s [Stumble], entry: &Entry) -> Option<&'s Stumble> {
+    stumbles.iter().find(|stumble| stumble.uid.0 == entry.uid.as_bytes() && stumble.ordinal == entry.ordinal)
 }
 
 /// Why a message is not asked for at all.
-fn unwanted(host: &Host, id: &AccountId, entry: &Entry, limit: u64) -> Option<String> {
-    let size = entry.size.unwrap_or(0);
+fn unwanted(entry: &Entry, stumble: Option<&Stumble>, limit: u64, now: Timestamp) -> Option<String> {
+    let (number, name, size) = (entry.number, uid(entry), entry.size.unwrap_or(0));
     if size > limit {
         return Some(format!(
-            "message {} (unique-id {}) has {size} octets, the limit is {limit}: it stays on the server; raise `limits.message` to take it",
-            entry.number,
-            uid(entry)
+            "message {number} (unique-id {name}) has {size} octets, the limit is {limit}: it stays on the server; raise \
+             `limits.message` to take it"
         ));
     }
-    let broke = host.stumbled.times(id, entry);
-    (broke >= STUMBLES).then(|| {
+    let stumble = stumble.filter(|stumble| stumble.times >= STUMBLES)?;
+    let wait = patience(stumble.times);
+    let waited = now.since(stumble.last);
+    (waited < wait).then(|| {
         format!(
-            "message {} (unique-id {}) broke {broke} sessions in a row: it stays on the server and is asked for again after a restart",
-            entry.number,
-            uid(entry)
+            "message {number} (unique-id {name}) could not be retrieved {} times in a row, the last time because: {}; it stays \
+             on the server and is asked for again in {} min",
+            stumble.times,
+            postroom_mail::rules::neutral(&stumble.reason, 200),
+            (wait - waited).as_secs() / 60 + 1
         )
     })
 }
 
-fn count(host: &Host, id: &AccountId, report: &mut Report, octets: u64) {
-    report.retrieved += 1;
-    report.octets += octets;
-    host.bells.inbox.notify_one();
-    host.observer.tell(Progress::Retrieved { account: id.clone(), octets });
-}
-
-fn committed_one(
-    host: &Host,
-    id: &AccountId,
-    session: &mut Session<Transaction>,
-    report: &mut Report,
-    (retrieved, octets): (Retrieved, u64),
-) {
-    session.settle(retrieved);
-    count(host, id, report, octets);
+/// How long a message that failed so often is left alone: an hour, doubled each time, a day at most.
+fn patience(times: u32) -> Duration {
+    let hours = 1_u64.checked_shl(times.saturating_sub(STUMBLES)).unwrap_or(24).min(24);
+    Duration::from_secs(hours * 3600)
 }
 
 /// Commit point 1 for one message.
 async fn admit(
-    host: &Host,
+    host: &crate::supervise::Host,
     id: &AccountId,
     entry: &Entry,
-    body: postroom_spool::Sealed,
-    retrieved: Retrieved,
-) -> Result<(Retrieved, u64), Error> {
+    Fetched { body, print, retrieved }: Fetched,
+) -> Result<(Retrieved, Counted), Error> {
     let size = body.size();
     let provenance = Provenance {
         account: id.clone(),
@@ -303,42 +358,81 @@ async fn admit(
         size,
         retrieved: host.clock.now(),
     };
-    host.spool.admit(vec![Arrival { provenance, body }]).await?;
-    Ok((retrieved, size))
+    let arrival = Arrival { provenance, body, header: print.digest(), listed: entry.size };
+    let admitted = host.spool.admit(vec![arrival]).await?;
+    let returned = admitted.first().is_some_and(|admitted| !admitted.new);
+    Ok((retrieved, Counted { octets: size, returned }))
 }
 
-/// Marks what the spool proves removable. A refusal of one leaves that one for the next session.
-async fn delete(
-    host: &Host,
-    id: &AccountId,
-    account: &AccountConfig,
-    wire: &mut Wire,
-    mut session: Session<Transaction>,
-    listing: &Listing,
-    listed: &[Listed],
-) -> Result<(Session<Transaction>, Vec<Removable>), Error> {
-    let mut marked = Vec::new();
-    if account.delete == DeletePolicy::Never {
-        return Ok((session, marked));
-    }
-    for removable in host.spool.removable(id, listed, account.delete, host.clock.now()).await? {
-        let Some(entry) = listing.entries.get(removable.index()) else { continue };
-        let (back, answer) = wire.ask("DELE", session.dele(entry.number)).await?;
-        session = back;
-        match answer {
-            Ok(()) => marked.push(removable),
-            Err(rejection) => {
-                tracing::warn!(account = %id, %rejection, "the server would not delete a message")
+/// One message that is durable here.
+pub(super) struct Counted {
+    pub(super) octets: u64,
+    /// It was here before, and the server had confirmed its deletion.
+    pub(super) returned: bool,
+}
+
+/// A message that may be known by another name or size: by its content it is, or it is new.
+async fn recognise(
+    visit: &mut Visit<'_>,
+    wanted: &Wanted<'_>,
+    fetched: Fetched,
+    here: &HashSet<(Uid, u32)>,
+) -> Result<Retrieved, Error> {
+    let spool = &visit.host.spool;
+    let listed = as_listed(wanted.entry);
+    let rows = spool.holding(visit.id, fetched.body.digest()).await?;
+    match wanted.because {
+        Because::New => {}
+        Because::Doubtful => {
+            if rows
+                .iter()
+                .any(|row| row.uid == listed.uid && row.ordinal == listed.ordinal && row.removed.is_none())
+            {
+                spool.resized(visit.id, &listed).await?;
+                return Ok(fetched.retrieved);
+            }
+        }
+        Because::Renumbered => {
+            let gone = rows
+                .iter()
+                .find(|row| row.removed.is_none() && !here.contains(&(row.uid.clone(), row.ordinal)));
+            if let Some(row) = gone {
+                let adoption = Adoption { from: (row.uid.clone(), row.ordinal), to: listed };
+                spool.adopt(visit.id, vec![adoption], visit.host.clock.now()).await?;
+                visit.report.remapped += 1;
+                return Ok(fetched.retrieved);
             }
         }
     }
-    Ok((session, marked))
+    let (retrieved, counted) = admit(visit.host, visit.id, wanted.entry, fetched).await?;
+    visit.count(counted);
+    Ok(retrieved)
 }
 
-fn as_listed(entry: &Entry) -> Listed {
-    Listed { uid: uid(entry), ordinal: entry.ordinal, size: entry.size.unwrap_or(0) }
+impl Visit<'_> {
+    fn count(&mut self, counted: Counted) {
+        self.report.retrieved += 1;
+        self.report.octets += counted.octets;
+        self.returned |= counted.returned;
+        self.host.bells.inbox.notify_one();
+        let (account, octets) = (self.id.clone(), counted.octets);
+        self.host.observer.tell(Progress::Retrieved { account, octets });
+    }
 }
 
-pub(super) fn uid(entry: &Entry) -> Uid {
-    Uid(entry.uid.as_bytes().to_vec())
+/// An entry as the ledger knows it.
+pub(super) fn key(listed: &Listed) -> (Uid, u32) {
+    (listed.uid.clone(), listed.ordinal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_fails_is_left_alone_for_an_hour_and_then_longer_up_to_a_day() {
+        let hours: Vec<_> = (3..10).map(|times| patience(times).as_secs() / 3600).collect();
+        assert_eq!(hours, [1, 2, 4, 8, 16, 24, 24]);
+        assert_eq!(patience(u32::MAX).as_secs() / 3600, 24);
+    }
 }

@@ -1,65 +1,152 @@
-//! From a configured account to an open maildrop: name, connection, TLS, login. Retrieves nothing.
+//! From a configured account to an open maildrop: connection, TLS, login. Retrieves nothing.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroom_dial::{Client, Peer, ProxyLogin, Route, Socks5};
 use postroom_pop3::session::{LoginAnswer, StlsAnswer};
-use postroom_pop3::{Authorization, Channel, Credentials, Mechanism, Session, Transaction};
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use postroom_pop3::{Authorization, Channel, Class, Credentials, Mechanism, Nonce, Session, Transaction};
+use zeroize::Zeroizing;
 
 use super::error::Error;
+use super::habits;
+use super::token::Purse;
 use super::wire::Wire;
-use crate::config::{AccountConfig, Auth, TlsMode};
-use crate::tls;
+use crate::config::{AccountConfig, Auth, Login, Secret, SecretRef, TlsMinimum, TlsMode, Trust};
 
-/// How long connecting and the handshake may each take.
-const CONNECT: Duration = Duration::from_secs(20);
+/// How long the handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+/// What the first answer of a server is called.
+pub(super) const GREETING: &str = "the greeting";
 
 /// An open maildrop: RFC 1939's TRANSACTION state and the connection it lives on.
 pub(super) struct Maildrop {
     pub(super) wire: Wire,
     pub(super) session: Session<Transaction>,
+    /// Who answered, when there is TLS.
+    pub(super) peer: Option<Peer>,
 }
 
-/// Connects and logs in.
-pub(super) async fn open(account: &AccountConfig, base: &std::path::Path) -> Result<Maildrop, Error> {
-    let password = read_password(account, base).await?;
-    let credentials =
-        Credentials::new(&account.user, password.expose()).map_err(postroom_pop3::Error::from)?;
-    let (mut wire, session) = greet(account).await?;
-    // CAPA is optional (RFC 2449); what a server answers before STLS or login says little, but SASL is listed there.
-    let (session, _) = wire.ask("CAPA", session.capa()).await?;
-    let login = match account.auth {
-        Auth::Auto => session.login(&credentials)?,
-        Auth::UserPass => session.login_by(Mechanism::UserPass, &credentials)?,
-        Auth::Plain => session.login_by(Mechanism::Plain, &credentials)?,
-    };
-    match wire.ask("the login", login).await? {
-        LoginAnswer::Accepted(session) => Ok(Maildrop { wire, session }),
-        LoginAnswer::Refused(_, rejection) => Err(rejection.into()),
+/// A server that greeted.
+pub(super) struct Greeted {
+    pub(super) wire: Wire,
+    pub(super) session: Session<Authorization>,
+    pub(super) peer: Option<Peer>,
+}
+
+/// Connects and logs in. With an access token, a second time with a fresh one when the first was refused as invalid.
+pub(super) async fn open(
+    account: &AccountConfig,
+    base: &Path,
+    purse: &Purse,
+    server: &mut habits::Server,
+) -> Result<Maildrop, Error> {
+    let mut fresh = false;
+    loop {
+        let credentials = credentials(account, base, purse, fresh).await?;
+        let Greeted { wire, session, peer } = greet(account, base).await?;
+        let (mut wire, session) = match capabilities(wire, session, server).await {
+            Ok(ready) => ready,
+            // Some servers hang up instead of refusing CAPA: the next connection does without.
+            Err(_) if server.no_capa => {
+                let Greeted { wire, session, .. } = greet(account, base).await?;
+                (wire, session)
+            }
+            Err(error) => return Err(error),
+        };
+        let mechanism = mechanism(account, &session, &credentials)?;
+        let login = session.login_by(mechanism, &credentials, nonce()?)?;
+        match wire.ask("the login", login).await? {
+            LoginAnswer::Accepted(session) => return Ok(Maildrop { wire, session, peer }),
+            LoginAnswer::Refused(_, refused) if refused.class() == Class::TokenExpired && !fresh => {
+                fresh = true
+            }
+            LoginAnswer::Refused(_, refused) => return Err(purse.explain(refused)),
+        }
     }
 }
 
-async fn greet(account: &AccountConfig) -> Result<(Wire, Session<Authorization>), Error> {
-    let tcp = connect(&account.host, account.port).await?;
+/// Asks what the server can do, unless it is known to hang up at that. CAPA is optional (RFC 2449).
+async fn capabilities(
+    mut wire: Wire,
+    session: Session<Authorization>,
+    server: &mut habits::Server,
+) -> Result<(Wire, Session<Authorization>), Error> {
+    if server.no_capa {
+        return Ok((wire, session));
+    }
+    match wire.ask("CAPA", session.capa()).await {
+        Ok((session, _)) => Ok((wire, session)),
+        Err(error) => {
+            let hung_up = matches!(
+                error,
+                Error::Pop3(postroom_pop3::Error::ServerMisbehaved(
+                    postroom_pop3::ServerMisbehaved::Closed { .. }
+                )) | Error::Broken { .. }
+                    | Error::Silent { .. }
+            );
+            server.no_capa = hung_up;
+            Err(error)
+        }
+    }
+}
+
+/// The one that is configured, never a weaker one; else the best that is offered.
+fn mechanism(
+    account: &AccountConfig,
+    session: &Session<Authorization>,
+    credentials: &Credentials,
+) -> Result<Mechanism, Error> {
+    Ok(match account.auth {
+        Auth::Auto => Mechanism::choose(session.capabilities(), session.channel(), credentials)
+            .map_err(postroom_pop3::Error::from)?,
+        Auth::UserPass => Mechanism::UserPass,
+        Auth::Apop => Mechanism::Apop,
+        Auth::Plain => Mechanism::Plain,
+        Auth::Login => Mechanism::Login,
+        Auth::CramMd5 => Mechanism::CramMd5,
+        Auth::ScramSha1 => Mechanism::ScramSha1,
+        Auth::ScramSha256 => Mechanism::ScramSha256,
+        Auth::Xoauth2 => Mechanism::XOAuth2,
+        Auth::Oauthbearer => Mechanism::OAuthBearer,
+    })
+}
+
+/// From the system's source of randomness.
+fn nonce() -> Result<Nonce, Error> {
+    let mut random = [0; 18];
+    let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+    match filled {
+        Ok(18) => Ok(Nonce::new(random)),
+        Ok(_) => Err(broken("drawing a nonce", "too few random octets")),
+        Err(errno) => Err(Error::Broken { doing: "drawing a nonce", source: errno.into() }),
+    }
+}
+
+/// Connects, protects the connection as configured, and reads the greeting.
+pub(super) async fn greet(account: &AccountConfig, base: &Path) -> Result<Greeted, Error> {
+    let client = prepare(&account.trust).await?;
+    let tcp = postroom_dial::connect(&route(account, base).await?).await?;
+    let plain = |channel| async move { Session::new(channel).greeting() };
     match account.tls {
         TlsMode::Implicit => {
-            let tls = handshake(account, tcp).await?;
-            let mut wire = Wire::new(Box::new(tls), account.timeout);
-            let session = wire.ask("the greeting", Session::new(Channel::Tls).greeting()).await??;
-            Ok((wire, session))
+            let tls = postroom_dial::handshake(&client, &account.host, tcp, HANDSHAKE).await?;
+            let peer = Peer::of(&tls);
+            let mut wire = Wire::new(Box::new(tls), account.timeout).of(&account.host);
+            let session = wire.ask(GREETING, plain(Channel::Tls).await).await??;
+            Ok(Greeted { wire, session, peer: Some(peer) })
         }
         TlsMode::Starttls => {
             let mut wire = Wire::new(Box::new(tcp), account.timeout);
-            let session = wire.ask("the greeting", Session::new(Channel::Plaintext).greeting()).await??;
+            let session = wire.ask(GREETING, plain(Channel::Plaintext).await).await??;
             match wire.ask("STLS", session.stls()?).await? {
                 StlsAnswer::Proceed(ready) => {
-                    let tls = handshake(account, wire.into_stream()).await?;
-                    Ok((Wire::new(Box::new(tls), account.timeout), ready.secured()))
+                    let stream = wire.into_stream();
+                    let tls = postroom_dial::handshake(&client, &account.host, stream, HANDSHAKE).await?;
+                    let peer = Peer::of(&tls);
+                    let wire = Wire::new(Box::new(tls), account.timeout).of(&account.host);
+                    Ok(Greeted { wire, session: ready.secured(), peer: Some(peer) })
                 }
                 StlsAnswer::Refused(_, rejection) => Err(rejection.into()),
             }
@@ -67,60 +154,67 @@ async fn greet(account: &AccountConfig) -> Result<(Wire, Session<Authorization>)
         // The configuration was only accepted with the sentence that names the danger.
         TlsMode::None => {
             let mut wire = Wire::new(Box::new(tcp), account.timeout);
-            let session =
-                wire.ask("the greeting", Session::new(Channel::PlaintextAccepted).greeting()).await??;
-            Ok((wire, session))
+            let session = wire.ask(GREETING, plain(Channel::PlaintextAccepted).await).await??;
+            Ok(Greeted { wire, session, peer: None })
         }
     }
 }
 
-async fn connect(host: &str, port: u16) -> Result<TcpStream, Error> {
-    let address = format!("{host}:{port}");
-    let resolved = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<_> =
-        resolved.map_err(|source| Error::Resolve { host: host.to_owned(), source })?.collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for candidate in addresses {
-        match timeout(CONNECT, TcpStream::connect(candidate)).await {
-            Ok(Ok(stream)) => {
-                // Commands are small and each waits for its answer.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = error,
-            Err(_) => {
-                last =
-                    io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", CONNECT.as_secs()))
-            }
+async fn route(account: &AccountConfig, base: &Path) -> Result<Route, Error> {
+    let route = Route::direct(&account.host, account.port);
+    let Some(proxy) = &account.proxy else { return Ok(route) };
+    let login = match &proxy.login {
+        None => None,
+        Some((user, password)) => {
+            let password = Zeroizing::new(read(password, base).await?.expose().to_owned());
+            Some(ProxyLogin { user: user.clone(), password })
         }
-    }
-    Err(Error::Connect { address, source: last })
+    };
+    Ok(route.through(Socks5 { host: proxy.host.clone(), port: proxy.port, login }))
 }
 
-async fn handshake<S>(account: &AccountConfig, stream: S) -> Result<tokio_rustls::client::TlsStream<S>, Error>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let failed = |source| Error::Tls { host: account.host.clone(), source };
-    let config = tls::client(account.ca_file.as_deref())?;
-    let name = ServerName::try_from(account.host.clone()).map_err(|_| {
-        failed(io::Error::new(io::ErrorKind::InvalidInput, "the host name cannot be in a certificate"))
-    })?;
-    let connector = TlsConnector::from(Arc::clone(&config));
-    match timeout(CONNECT, connector.connect(name, stream)).await {
-        Ok(done) => done.map_err(failed),
-        Err(_) => Err(Error::Silent { doing: "the TLS handshake", after: CONNECT }),
-    }
+/// Reads the files of authorities and keys.
+pub(super) async fn prepare(trust: &Trust) -> Result<Arc<Client>, Error> {
+    let dialled = postroom_dial::Trust {
+        ca_file: trust.ca_file.clone(),
+        // They were read once when the configuration was checked.
+        pins: trust.pins.iter().filter_map(|pin| pin.parse().ok()).collect(),
+        identity: trust
+            .client
+            .clone()
+            .map(|(certificate, key)| postroom_dial::ClientIdentity { certificate, key }),
+        minimum: match trust.minimum {
+            TlsMinimum::Tls12 => postroom_dial::Version::Tls12,
+            TlsMinimum::Tls13 => postroom_dial::Version::Tls13,
+        },
+    };
+    let prepared = tokio::task::spawn_blocking(move || dialled.prepare()).await;
+    Ok(Arc::new(prepared.map_err(|panic| broken("reading the authorities", panic))??))
 }
 
-async fn read_password(
+async fn credentials(
     account: &AccountConfig,
-    base: &std::path::Path,
-) -> Result<crate::config::Secret, Error> {
-    let (reference, base) = (account.password.clone(), base.to_owned());
+    base: &Path,
+    purse: &Purse,
+    fresh: bool,
+) -> Result<Credentials, Error> {
+    let made = match &account.login {
+        Login::Password(password) => Credentials::new(&account.user, read(password, base).await?.expose()),
+        Login::OAuth(_) => {
+            let bearer = purse.bearer(fresh).await?;
+            Credentials::bearer(&account.user, bearer.expose())
+                .and_then(|credentials| credentials.at(&account.host, account.port))
+        }
+    };
+    Ok(made.map_err(postroom_pop3::Error::from)?)
+}
+
+pub(super) async fn read(reference: &SecretRef, base: &Path) -> Result<Secret, Error> {
+    let (reference, base) = (reference.clone(), base.to_owned());
     let read = tokio::task::spawn_blocking(move || reference.read(&base)).await;
-    match read {
-        Ok(secret) => secret.map_err(Error::Secret),
-        Err(panic) => Err(Error::Broken { doing: "reading the password", source: io::Error::other(panic) }),
-    }
+    read.map_err(|panic| broken("reading the password", panic))?.map_err(Error::Secret)
+}
+
+fn broken(doing: &'static str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Broken { doing, source: std::io::Error::other(cause) }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use postroom_spool::DeletePolicy;
+
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -19,22 +21,39 @@ fn every_documented_default_holds() {
     assert_eq!(config.state, files.path("postroom-state"));
     assert_eq!(config.sources, [files.path("postroom.toml")]);
     assert_eq!(config.warnings, Vec::<String>::new());
-    assert_eq!(config.limits, Limits { message: 50 << 20, attempts: 3, keep_bodies: 7 * DAY, workers: 2 });
+    assert_eq!(
+        config.limits,
+        Limits {
+            message: 50 << 20,
+            attempts: 3,
+            keep_bodies: 7 * DAY,
+            workers: 2,
+            sessions: 64,
+            sessions_per_host: 4
+        }
+    );
     assert_eq!(config.log, LogConfig { level: "info".into(), format: LogFormat::Text });
     let account = AccountConfig {
         host: "pop.example.net".into(),
         port: 995,
         tls: TlsMode::Implicit,
+        trust: Trust::default(),
+        proxy: None,
         user: "me@example.net".into(),
-        password: SecretRef::File("secrets/home".into()),
+        login: Login::Password(SecretRef::File("secrets/home".into())),
         auth: Auth::Auto,
-        ca_file: None,
-        poll: 5 * MINUTE,
+        provider: None,
+        poll: Poll::every(5 * MINUTE),
         timeout: MINUTE,
         pipeline: name("main"),
         enabled: true,
+        first: First::All,
+        renumbered: Renumbered::Match,
         delete: DeletePolicy::Never,
+        pipelining: true,
+        silence: Silence::Rhythm,
     };
+    assert!(!config.never_delete);
     assert_eq!(config.accounts, BTreeMap::from([(name("home"), account)]));
     let step = StepConfig {
         name: name("archive"),
@@ -60,6 +79,8 @@ fn everything_that_is_written_arrives() {
         attempts = 5
         keep_bodies = "1h30m"
         workers = 4
+        sessions = 9
+        sessions_per_host = 2
         [accounts.shop]
         host = "mail.example"
         tls = "starttls"
@@ -70,7 +91,16 @@ fn everything_that_is_written_arrives() {
         poll = "90s"
         timeout = "30s"
         enabled = false
-        delete = { when = "done", after = "2d" }
+        delete = { when = "done", after = "2d", keep = 10, over = "1 GiB" }
+        pins = ["sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "sha256/BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+        tls_minimum = "1.3"
+        client_certificate = "own/me.pem"
+        client_key = "own/me.key"
+        proxy = { socks5 = "[::1]:1080", user = "u", password = { env = "PROXY" } }
+        first = { days = 30 }
+        renumbered = "hold"
+        pipelining = false
+        silence = "3d"
         [sinks.box]
         type = "maildir"
         path = "box"
@@ -99,14 +129,32 @@ fn everything_that_is_written_arrives() {
     assert_eq!(config.state, files.path("var/state"));
     assert_eq!(
         config.limits,
-        Limits { message: 1_500_000, attempts: 5, keep_bodies: 90 * MINUTE, workers: 4 }
+        Limits {
+            message: 1_500_000,
+            attempts: 5,
+            keep_bodies: 90 * MINUTE,
+            workers: 4,
+            sessions: 9,
+            sessions_per_host: 2
+        }
     );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
     let account = &config.accounts[&name("shop")];
     assert_eq!((account.port, account.tls, account.auth), (110, TlsMode::Starttls, Auth::UserPass));
-    assert_eq!(account.ca_file, Some(files.path("own/ca.pem")));
-    assert_eq!((account.poll, account.timeout, account.enabled), (MINUTE + MINUTE / 2, MINUTE / 2, false));
-    assert_eq!(account.delete, DeletePolicy::Done { after: 2 * DAY });
+    let trust = &account.trust;
+    assert_eq!(trust.ca_file, Some(files.path("own/ca.pem")));
+    assert_eq!((trust.pins.len(), trust.minimum), (2, TlsMinimum::Tls13));
+    assert_eq!(trust.client, Some((files.path("own/me.pem"), files.path("own/me.key"))));
+    let proxy = account.proxy.as_ref().unwrap();
+    assert_eq!((proxy.host.as_str(), proxy.port), ("::1", 1080));
+    assert_eq!(proxy.login, Some(("u".into(), SecretRef::Env("PROXY".into()))));
+    assert_eq!((account.first, account.renumbered), (First::Days(30), Renumbered::Hold));
+    assert_eq!((account.pipelining, account.silence), (false, Silence::After(3 * DAY)));
+    assert_eq!(
+        (account.poll, account.timeout, account.enabled),
+        (Poll::every(MINUTE + MINUTE / 2), MINUTE / 2, false)
+    );
+    assert_eq!(account.delete, DeletePolicy::Done { after: 2 * DAY, keep: Some(10), over: Some(1 << 30) });
     let [step, last] = config.pipelines[&name("p")].steps.as_slice() else { panic!("two steps") };
     assert_eq!(step.name, name("My-Filter"));
     assert_eq!(step.plugin, PluginRef::File(files.path("mine/My Filter.wasm")));

@@ -39,7 +39,7 @@ fn an_unknown_key_is_shown_where_it_is_with_the_key_it_was_meant_to_be() {
   |
 3 | colour = …
   | ^^^^^^
-  = possible here: host, port, tls, insecure_plaintext, user, password, auth, ca_file, poll, timeout, pipeline, enabled, delete"#,
+  = possible here: host, port, provider, tls, insecure_plaintext, user, password, oauth2, auth, ca_file, pins, tls_minimum, client_certificate, client_key, proxy, poll, timeout, pipeline, enabled, first, renumbered, delete, pipelining, silence"#,
     );
 }
 
@@ -187,7 +187,7 @@ fn a_key_that_has_to_be_there_is_asked_for_with_an_example() {
   |
 1 | [accounts.home]
   |           ^^^^
-  = for example host = "pop.example.net""#,
+  = for example host = "pop.example.net", or provider = "gmail""#,
     );
     mistake(
         &with("plugin = \"archive\"\n", ""),
@@ -199,11 +199,10 @@ fn a_key_that_has_to_be_there_is_asked_for_with_an_example() {
     );
     mistake(
         &before_user("delete = { when = \"done\" }"),
-        r#"postroom.toml:3:10: `accounts.home.delete` lacks `after`
+        r#"postroom.toml:3:10: `accounts.home.delete`: `after` is missing: "7d" is a week after retrieval, "0s" as soon as it is done
   |
 3 | delete = { when = "done" }
-  |          ^^^^^^^^^^^^^^^^^
-  = for example { when = "done", after = "7d" }"#,
+  |          ^^^^^^^^^^^^^^^^^"#,
     );
 }
 
@@ -442,7 +441,7 @@ postroom.toml:1:1: there is no key `colour` in the configuration
   |
 1 | colour = …
   | ^^^^^^
-  = possible here: state, limits, accounts, sinks, pipelines, log
+  = possible here: state, never_delete, limits, accounts, sinks, pipelines, log
 
 postroom.toml:2:22: `limits.workers` must be a whole number, not a text
   |

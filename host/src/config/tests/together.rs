@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use postroom_spool::DeletePolicy;
+
 use super::*;
 
 #[test]
@@ -18,7 +20,7 @@ fn fragments_are_read_in_the_order_of_their_names_and_variables_last() {
         files.load(&[("POSTROOM_ACCOUNTS__HOME__POLL", "1h"), ("POSTROOM_LIMITS__WORKERS", "7")]).unwrap();
     let account = &config.accounts[&Name::new("home").unwrap()];
     assert_eq!((account.host.as_str(), account.port, account.user.as_str()), ("ten.example", 20, "twenty"));
-    assert_eq!((account.poll, config.limits.workers), (Duration::from_secs(3600), 7));
+    assert_eq!((account.poll, config.limits.workers), (Poll::every(Duration::from_secs(3600)), 7));
     assert_eq!(
         config.sources,
         ["postroom.toml", "conf.d/10.toml", "conf.d/20.toml"].map(|name| files.path(name))
@@ -167,7 +169,7 @@ fn the_template_loads_without_a_warning_whatever_the_answers_are() {
         assert_eq!(config.warnings, Vec::<String>::new());
         let account = &config.accounts[&Name::new(answers.account).unwrap()];
         assert_eq!((&account.user, &account.host), (&answers.user, &answers.host));
-        assert_eq!(account.password, SecretRef::File(answers.secret.into()));
+        assert_eq!(account.login, Login::Password(SecretRef::File(answers.secret.into())));
         let Some(SinkConfig::Directory(sink)) = config.sinks.values().next() else { panic!("a directory") };
         assert_eq!(sink.path, Path::new(&answers.archive));
     }
@@ -201,4 +203,14 @@ fn every_example_loads_without_a_warning() {
     }
     names.sort();
     assert_eq!(names, ["disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
+}
+
+#[test]
+fn one_maildrop_in_two_accounts_is_refused() {
+    let text = format!(
+        "{GOOD}\n[accounts.again]\nhost = \"POP.example.net\"\nuser = \"me@example.net\"\npassword = {{ env = \"X\" }}\n"
+    );
+    let error = Files::new(&text).load(&[]).unwrap_err().to_string();
+    assert!(error.contains("`again` and `home` are the same maildrop"), "{error}");
+    assert!(Files::new(&format!("{text}enabled = false\n")).load(&[]).is_ok());
 }

@@ -1,0 +1,167 @@
+//! What was learnt of servers and accounts, kept across restarts: how long to wait between logins, what a server only
+//! pretends to offer. Advice, never identity: losing it costs a few refused commands, no mail.
+
+use std::time::Duration;
+
+use postroom_mail::{AccountId, Timestamp};
+use postroom_spool::Spool;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::config::AccountConfig;
+
+/// What was learnt of a server: every account there profits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Server {
+    /// Least seconds between two logins of one account, from CAPA or learnt from refusals.
+    pub login_delay: u64,
+    /// Until when commands are sent one by one: the server lost step when they came together.
+    pub one_by_one_until: Option<Timestamp>,
+    /// It hangs up when asked for CAPA.
+    pub no_capa: bool,
+    /// It refuses TOP, or its answers cannot be used.
+    pub no_top: bool,
+}
+
+/// What was learnt of one account's maildrop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Maildrop {
+    /// It was logged in to at least once.
+    pub logged_in: bool,
+    /// It gave unique-ids before, so a refusal of UIDL is passing trouble.
+    pub uidl: bool,
+    /// The server hides what was retrieved (`EXPIRE 0`, or known of the provider).
+    pub hides: bool,
+    /// Listings in a row that were empty though mail was there before.
+    pub empty: u32,
+    /// Listings in a row in which most of the known mail was missing.
+    pub short: u32,
+    /// Listings in a row in which every unique-id was unknown.
+    pub strange: u32,
+    /// Messages that came back after the server had confirmed their deletion.
+    pub returned: u32,
+    /// When the last login ended; only kept where the server has a login delay.
+    pub last_login: Option<Timestamp>,
+    /// Since when the maildrop has been locked by somebody else.
+    pub in_use_since: Option<Timestamp>,
+}
+
+/// So many confirmed deletions that did not last show that the server does not delete.
+const RETURNED: u32 = 3;
+/// How long commands are sent one by one after a server lost step.
+const ONE_BY_ONE: Duration = Duration::from_secs(7 * 86_400);
+
+impl Server {
+    /// Whether commands may be sent ahead.
+    pub(super) fn may_pipeline(&self, now: Timestamp) -> bool {
+        self.one_by_one_until.is_none_or(|until| until <= now)
+    }
+
+    /// It lost step.
+    pub(super) fn lost_step(&mut self, now: Timestamp) {
+        self.one_by_one_until = Some(now.after(ONE_BY_ONE));
+    }
+
+    /// It said that the login came too soon: the delay is longer than was known. At most an hour.
+    pub(super) fn too_soon(&mut self) {
+        self.login_delay = (self.login_delay * 2).clamp(60, 3600);
+    }
+}
+
+impl Maildrop {
+    /// Whether deletions are of no use here.
+    pub(super) fn ignores_deletion(&self) -> bool {
+        self.returned >= RETURNED
+    }
+
+    /// When the next login is allowed.
+    pub(super) fn next_login(&self, server: &Server) -> Option<Timestamp> {
+        let last = self.last_login.filter(|_| server.login_delay > 0)?;
+        Some(last.after(Duration::from_secs(server.login_delay)))
+    }
+}
+
+/// Both, as they were and as they are now.
+pub(super) struct Habits {
+    pub(super) server: Server,
+    pub(super) maildrop: Maildrop,
+    scopes: (String, String),
+    before: (Server, Maildrop),
+}
+
+impl Habits {
+    /// What is known.
+    pub(super) async fn recall(
+        spool: &dyn Spool,
+        id: &AccountId,
+        account: &AccountConfig,
+    ) -> Result<Self, postroom_spool::Error> {
+        let host = account.host.to_ascii_lowercase();
+        let scopes = (format!("server/{host}:{}", account.port), format!("account/{id}"));
+        let server: Server = read(spool.learnt(&scopes.0).await?);
+        let maildrop: Maildrop = read(spool.learnt(&scopes.1).await?);
+        Ok(Self { before: (server.clone(), maildrop.clone()), server, maildrop, scopes })
+    }
+
+    /// Writes down what changed.
+    pub(super) async fn keep(
+        &mut self,
+        spool: &dyn Spool,
+        now: Timestamp,
+    ) -> Result<(), postroom_spool::Error> {
+        if self.server != self.before.0 {
+            spool.learn(&self.scopes.0, written(&self.server), now).await?;
+        }
+        if self.maildrop != self.before.1 {
+            spool.learn(&self.scopes.1, written(&self.maildrop), now).await?;
+        }
+        self.before = (self.server.clone(), self.maildrop.clone());
+        Ok(())
+    }
+}
+
+/// What cannot be read is as good as nothing: it is advice.
+fn read<T: Default + DeserializeOwned>(note: Option<String>) -> T {
+    note.and_then(|note| serde_json::from_str(&note).ok()).unwrap_or_default()
+}
+
+fn written<T: Default + PartialEq + Serialize>(habits: &T) -> Option<String> {
+    if *habits == T::default() { None } else { serde_json::to_string(habits).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_refused_as_too_soon_doubles_the_delay_up_to_an_hour() {
+        let mut server = Server::default();
+        let delays: Vec<_> = (0..8)
+            .map(|_| {
+                server.too_soon();
+                server.login_delay
+            })
+            .collect();
+        assert_eq!(delays, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    }
+
+    #[test]
+    fn a_server_that_lost_step_gets_single_commands_for_a_week() {
+        let mut server = Server::default();
+        let now = Timestamp(1_000);
+        assert!(server.may_pipeline(now));
+        server.lost_step(now);
+        assert!(!server.may_pipeline(now.after(ONE_BY_ONE - Duration::from_secs(1))));
+        assert!(server.may_pipeline(now.after(ONE_BY_ONE)));
+    }
+
+    #[test]
+    fn notes_that_cannot_be_read_count_as_none_and_unknown_fields_are_left_out() {
+        assert_eq!(read::<Server>(Some("not json".to_owned())), Server::default());
+        let newer = r#"{"login_delay":300,"of_a_newer_version":1}"#.to_owned();
+        assert_eq!(read::<Server>(Some(newer)).login_delay, 300);
+        assert_eq!(written(&Server::default()), None);
+    }
+}

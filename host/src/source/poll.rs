@@ -1,0 +1,114 @@
+//! One poll of one account: who may, when it may, as many sessions as it takes, and how it ended.
+
+use std::time::Duration;
+
+use postroom_mail::AccountId;
+use postroom_spool::PollOutcome;
+
+use super::error::{Error, Trouble};
+use super::habits::Habits;
+use super::report::Report;
+use super::retrieve::STUMBLES;
+use super::silence;
+use super::visit::visit;
+use crate::config::AccountConfig;
+use crate::live::Live;
+use crate::progress::Progress;
+use crate::supervise::Host;
+
+/// So many arrivals show an account's rhythm.
+const ARRIVALS: usize = 50;
+/// A maildrop that has been locked for longer by somebody else is a failure; before that it is a matter of course.
+const LOCKED: Duration = Duration::from_secs(30 * 60);
+
+/// Polls one account, records how it ended, and reports.
+pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountConfig) -> Report {
+    let mut report = Report::default();
+    let ended = within_limits(host, live, id, account, &mut report).await;
+    match &ended {
+        Err(error) => {
+            report.error = Some(error.to_string());
+            report.trouble = Some(error.trouble());
+            report.hint = Some(error.hint(account).replace("ACCOUNT", id.as_str()));
+            report.needs_a_person = error.needs_a_person();
+            tracing::warn!(account = %id, %error, "a poll failed");
+        }
+        Ok(()) => {
+            tracing::info!(account = %id, listed = report.listed, retrieved = report.retrieved, removed = report.removed, "polled");
+        }
+    }
+    report.notes.iter().for_each(|note| tracing::warn!(account = %id, "{note}"));
+    if host.rehearsing() {
+        return report;
+    }
+    let outcome = match (&report.error, &report.held) {
+        (Some(reason), _) => PollOutcome::Failed { reason: reason.clone() },
+        (None, Some(reason)) => PollOutcome::Held { reason: reason.clone() },
+        (None, None) => PollOutcome::Complete { listed: report.listed },
+    };
+    if let Err(error) = host.spool.close_poll(id, outcome, host.clock.now()).await {
+        tracing::error!(account = %id, %error, "cannot record how the poll ended");
+    }
+    host.observer.tell(Progress::Polled { account: id.clone(), error: report.error.clone() });
+    report
+}
+
+async fn within_limits(
+    host: &Host,
+    live: &Live,
+    id: &AccountId,
+    account: &AccountConfig,
+    report: &mut Report,
+) -> Result<(), Error> {
+    host.leases.take(id, account)?;
+    let mut habits = Habits::recall(host.spool.as_ref(), id, account).await?;
+    let now = host.clock.now();
+    if let Some(next) = habits.maildrop.next_login(&habits.server).filter(|next| *next > now) {
+        let wait = next.since(now);
+        report.wait = Some(wait);
+        return Err(Error::TooSoon { delay: habits.server.login_delay, wait });
+    }
+    let ended = visits(host, live, id, account, &mut habits, report).await;
+    let now = host.clock.now();
+    if let Err(error) = &ended {
+        match error.trouble() {
+            Trouble::InUse => {
+                let since = *habits.maildrop.in_use_since.get_or_insert(now);
+                if now.since(since) > LOCKED {
+                    report.notes.push("the maildrop has been locked for more than half an hour".to_owned());
+                }
+            }
+            Trouble::TooOften => {
+                habits.server.too_soon();
+                report.wait = report.wait.or(Some(Duration::from_secs(habits.server.login_delay)));
+            }
+            Trouble::Network | Trouble::Credentials | Trouble::Person | Trouble::Passing => {}
+        }
+    }
+    report.floor = Duration::from_secs(habits.server.login_delay);
+    if !host.rehearsing() {
+        habits.keep(host.spool.as_ref(), now).await?;
+        let arrivals = host.spool.arrivals(id, ARRIVALS).await?;
+        report.notes.extend(silence::alarm(account.silence, &arrivals, now));
+    }
+    ended
+}
+
+/// One session; another one at once when a message broke it, since the others can still arrive. Bounded: a message that
+/// broke [`STUMBLES`] sessions is not asked for any more.
+async fn visits(
+    host: &Host,
+    live: &Live,
+    id: &AccountId,
+    account: &AccountConfig,
+    habits: &mut Habits,
+    report: &mut Report,
+) -> Result<(), Error> {
+    for _ in 0..=STUMBLES {
+        let (ended, again) = visit(host, live, id, account, habits, report).await;
+        if ended.is_ok() || !again || host.stopping() {
+            return ended;
+        }
+    }
+    visit(host, live, id, account, habits, report).await.0
+}

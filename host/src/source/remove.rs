@@ -1,0 +1,152 @@
+//! Deletion at the server, and its rehearsal. Only what the spool proves; `QUIT` makes it true, and the record follows.
+
+use postroom_pop3::session::{Batch, Rest};
+use postroom_pop3::{Listing, Session, Transaction};
+use postroom_spool::{DeletePolicy, Listed, Reconciled, Removable};
+
+use super::error::Error;
+use super::report::{Fate, Rehearsed};
+use super::visit::Visit;
+use crate::progress::Progress;
+
+/// `DELE`s sent ahead at once.
+const AHEAD: usize = 100;
+
+/// Marks what the spool proves removable, ends the session, and records what the server confirmed.
+pub(super) async fn remove(
+    visit: &mut Visit<'_>,
+    session: Session<Transaction>,
+    listing: &Listing,
+    listed: &[Listed],
+) -> Result<(), Error> {
+    let policy = policy(visit);
+    if policy == DeletePolicy::Never {
+        return quit(visit, session, Vec::new()).await;
+    }
+    let removals = visit.host.spool.removable(visit.id, listed, policy, visit.host.clock.now()).await?;
+    // Written down before the first is sent: should the answer to QUIT be lost, the next listing tells what happened.
+    visit.host.spool.deleting(&removals.removable, visit.host.clock.now()).await?;
+    let (session, marked) = mark(visit, session, listing, removals.removable).await?;
+    quit(visit, session, marked).await
+}
+
+/// What may be deleted here; nothing where the switch is on, or where the server does not delete what it says it did.
+fn policy(visit: &Visit<'_>) -> DeletePolicy {
+    // A user name `recent:…` shows one provider's mail of all folders for a month, also to other readers: nothing of it is
+    // ours to delete.
+    let borrowed = visit.account.user.starts_with("recent:");
+    if visit.live.config.never_delete || visit.habits.maildrop.ignores_deletion() || borrowed {
+        DeletePolicy::Never
+    } else {
+        visit.account.delete
+    }
+}
+
+/// A refusal of one leaves that one for the next session.
+pub(super) async fn mark(
+    visit: &mut Visit<'_>,
+    mut session: Session<Transaction>,
+    listing: &Listing,
+    removable: Vec<Removable>,
+) -> Result<(Session<Transaction>, Vec<Removable>), Error> {
+    let mut marked = Vec::new();
+    let together = if visit.may_pipeline(&session) { AHEAD } else { 1 };
+    let mut rest = removable.into_iter().peekable();
+    while rest.peek().is_some() {
+        let group: Vec<_> = rest.by_ref().take(together).collect();
+        let numbers: Vec<_> =
+            group.iter().filter_map(|one| Some(listing.entries.get(one.index())?.number)).collect();
+        let mut answers = Vec::with_capacity(group.len());
+        match (numbers.as_slice(), Batch::new(&numbers)) {
+            ([one], _) => {
+                let (back, answer) = visit.wire.ask("DELE", session.dele(*one)).await?;
+                session = back;
+                answers.push(answer);
+            }
+            (_, Some(batch)) => {
+                let mut exchange = session.dele_ahead(batch)?;
+                session = loop {
+                    let answered = visit.wire.ask("DELE", exchange).await.inspect_err(|error| {
+                        if error.lost_step() {
+                            visit.habits.server.lost_step(visit.host.clock.now());
+                        }
+                    })?;
+                    answers.push(answered.outcome);
+                    match answered.rest {
+                        Rest::More(outstanding) => exchange = outstanding.next_reply(),
+                        Rest::Idle(session) => break session,
+                    }
+                };
+            }
+            (_, None) => {}
+        }
+        for (removable, answer) in group.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => marked.push(removable),
+                Err(rejection) => {
+                    tracing::warn!(account = %visit.id, %rejection, "the server would not delete a message");
+                    visit.report.notes.push(format!("one message stays: {rejection}"));
+                }
+            }
+        }
+    }
+    Ok((session, marked))
+}
+
+/// Ends the session. Without a confirmation nothing is recorded: the next listing decides.
+pub(super) async fn quit(
+    visit: &mut Visit<'_>,
+    session: Session<Transaction>,
+    marked: Vec<Removable>,
+) -> Result<(), Error> {
+    let answer = visit.wire.quit(session.quit()?).await;
+    if marked.is_empty() {
+        // Everything is durable here and nothing was to be deleted: how the server says goodbye is its own affair.
+        if let Ok(Err(rejection)) = answer {
+            visit.report.notes.push(rejection.to_string());
+        }
+        return Ok(());
+    }
+    answer??;
+    let count = marked.len() as u64;
+    visit.host.spool.removed(marked, visit.host.clock.now()).await?;
+    visit.report.removed += count;
+    visit.host.observer.tell(Progress::Removed { account: visit.id.clone(), count });
+    Ok(())
+}
+
+/// Says what would be done and why, and does nothing.
+pub(super) async fn rehearse(
+    visit: &mut Visit<'_>,
+    session: Session<Transaction>,
+    listing: &Listing,
+    listed: &[Listed],
+    found: &Reconciled,
+) -> Result<(), Error> {
+    visit.report.new = found.new.len() as u64;
+    let policy = policy(visit);
+    let removals = visit.host.spool.removable(visit.id, listed, policy, visit.host.clock.now()).await?;
+    let name =
+        |index: usize| listing.entries.get(index).map(|entry| entry.uid.to_string()).unwrap_or_default();
+    let mut lines: Vec<_> = removals
+        .kept
+        .iter()
+        .map(|kept| {
+            let mut line = Rehearsed::left(name(kept.index), *kept);
+            if found.new.contains(&kept.index) {
+                line.fate = Fate::Retrieve;
+            }
+            (kept.index, line)
+        })
+        .collect();
+    lines.extend(removals.removable.iter().map(|removable| {
+        let why = format!(
+            "message {} has its receipts and the policy's time is over",
+            removable.message().0.short(12)
+        );
+        (removable.index(), Rehearsed { uid: name(removable.index()), fate: Fate::Delete, why })
+    }));
+    lines.sort_by_key(|(index, _)| *index);
+    visit.report.rehearsed = lines.into_iter().map(|(_, line)| line).collect();
+    quit(visit, session, Vec::new()).await
+}
