@@ -106,7 +106,8 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut stop: watch::Receiver<bool
 pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> {
     let (worker, path) = (Arc::clone(host), config.to_owned());
     let built = tokio::task::spawn_blocking(move || -> Result<Live, ReloadError> {
-        let config = Config::load(&path)?;
+        let mut config = Config::load(&path)?;
+        config.never_delete |= worker.deletion_forbidden();
         if config.state != worker.live.load().config.state {
             return Err(ReloadError::NeedsRestart("state"));
         }

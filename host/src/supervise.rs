@@ -63,6 +63,7 @@ pub struct Host {
     /// The maildrops that are ours.
     pub leases: source::Leases,
     mode: Mode,
+    never_delete: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -93,6 +94,7 @@ impl Host {
             purses: source::Purses::default(),
             leases: source::Leases::new(source::Leases::shared_directory()),
             mode,
+            never_delete: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }
@@ -100,6 +102,16 @@ impl Host {
     /// Whether nothing is to be retrieved, deleted or recorded.
     pub fn rehearsing(&self) -> bool {
         self.mode == Mode::Rehearsal
+    }
+
+    /// Deletes nothing at any server for as long as this host runs, whatever a changed configuration says.
+    pub fn forbid_deletion(&self) {
+        self.never_delete.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether deletion was forbidden for as long as this host runs.
+    pub fn deletion_forbidden(&self) -> bool {
+        self.never_delete.load(Ordering::Relaxed)
     }
 
     /// Whether to end in good order: take nothing new.

@@ -145,6 +145,14 @@ async fn the_many_accounts_example_serves_each_account() {
     assert!(summary["accounts"].as_object().expect("accounts").len() >= 2, "{summary:#}");
 }
 
+/// Its accounts log in at providers and show every key there is: it is checked as it is, not run.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_any_server_example_is_right_as_it_is() {
+    let bench = Bench::new();
+    bench.config(&toml::to_string(&example("any-server.toml")).expect("TOML"));
+    bench.postroom(&["check", "--deny-warnings"]).await.expect(0).says(&["4 accounts", "all is well"]);
+}
+
 #[test]
 fn every_example_is_covered_here() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/config");
@@ -154,5 +162,5 @@ fn every_example_is_covered_here() {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
+    assert_eq!(names, ["any-server.toml", "disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
 }

@@ -2,11 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod auth_flows;
 mod bad_input;
 mod cli;
 mod crash;
 mod examples;
 mod hostile;
+mod mailboxes;
+mod mechanisms;
+mod oauth;
 mod reload;
 mod retrieve;
+mod sign_in;
 mod support;
+mod switching;
+mod two_processes;
+mod verbs;

@@ -14,6 +14,12 @@ use tempfile::TempDir;
 use crate::HarnessError;
 use crate::process::{self, Process, User};
 
+mod account;
+mod setup;
+
+pub use account::{Login, Visit};
+pub use setup::Setup;
+
 /// How often a start is tried with other ports.
 const TRIES: usize = 3;
 
@@ -21,10 +27,12 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub struct Dovecot {
     // Dropped first: the processes end before their files go.
-    _process: Process,
+    process: Option<Process>,
+    program: PathBuf,
+    setup: Setup,
     implicit: SocketAddr,
     stls: SocketAddr,
-    owner: (u32, u32),
+    owner: User,
     delivered: AtomicU64,
     directory: TempDir,
 }
@@ -37,6 +45,14 @@ impl Dovecot {
     /// [`HarnessError::Missing`] when the Debian package is not installed, [`HarnessError::Ended`] or
     /// [`HarnessError::TooLate`] with its log when it does not come up within 20 s.
     pub async fn start(authority: &Authority, users: &[(&str, &str)]) -> Result<Self, HarnessError> {
+        Self::configured(authority, Setup::new(users)).await
+    }
+
+    /// Starts one that differs from the usual, see [`Setup`].
+    ///
+    /// # Errors
+    /// As [`Dovecot::start`].
+    pub async fn configured(authority: &Authority, setup: Setup) -> Result<Self, HarnessError> {
         let program = process::program("dovecot", "dovecot-pop3d", &["/usr/sbin", "/usr/local/sbin"])?;
         let protocol = Path::new("/usr/lib/dovecot/pop3");
         if !protocol.exists() && !Path::new("/usr/libexec/dovecot/pop3").exists() {
@@ -45,19 +61,17 @@ impl Dovecot {
         let identity = authority.issue(CertificateKind::Good)?;
         let mut tries = 1;
         loop {
-            match Self::try_start(&program, &identity, users).await {
+            let mut dovecot = Self::prepare(program.clone(), &identity, setup.clone())?;
+            match dovecot.run().await {
                 // Somebody else may have taken a port between its choice and its use.
                 Err(HarnessError::Ended { .. }) if tries < TRIES => tries += 1,
-                outcome => return outcome,
+                outcome => return outcome.map(|()| dovecot),
             }
         }
     }
 
-    async fn try_start(
-        program: &Path,
-        identity: &Identity,
-        users: &[(&str, &str)],
-    ) -> Result<Self, HarnessError> {
+    /// Everything but the process.
+    fn prepare(program: PathBuf, identity: &Identity, setup: Setup) -> Result<Self, HarnessError> {
         let directory =
             TempDir::new().map_err(|source| HarnessError::Io { doing: "making a directory", source })?;
         let owner = if process::is_root() { User::named("nobody") } else { User::current() };
@@ -70,27 +84,49 @@ impl Dovecot {
         process::directory(root, 0o755, None)?;
         process::write(&root.join("cert.pem"), identity.certificate_pem().as_bytes())?;
         process::write(&root.join("key.pem"), identity.key_pem().as_bytes())?;
-        let passwords: String =
-            users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n")).collect();
-        let password_file = root.join("passwd");
-        process::write(&password_file, passwords.as_bytes())?;
         // Read by the unprivileged auth process.
-        give_read(&password_file)?;
+        readable(&root.join("passwd"), &setup.passwords())?;
+        if let Some(key) = &setup.token_key {
+            let place = setup::token_key_file(root);
+            for directory in [3, 2, 1].map(|up| place.ancestors().nth(up)).into_iter().flatten() {
+                process::directory(directory, 0o755, None)?;
+            }
+            readable(&place, key)?;
+            readable(&setup::token_settings_file(root), &setup::token_settings(root))?;
+        }
         process::directory(&root.join("mail"), 0o755, Some(ids))?;
-        for (name, _) in users {
+        for (name, _) in &setup.users {
             process::directory(&root.join("mail").join(name), 0o700, Some(ids))?;
             for part in ["", "new", "cur", "tmp"] {
                 process::directory(&maildir(root, name).join(part), 0o700, Some(ids))?;
             }
         }
         let (implicit, stls) = (process::free_port()?, process::free_port()?);
+        let delivered = AtomicU64::new(0);
+        Ok(Self { process: None, program, setup, implicit, stls, owner, delivered, directory })
+    }
+
+    async fn run(&mut self) -> Result<(), HarnessError> {
+        let root = self.directory.path();
         let configuration = root.join("dovecot.conf");
-        process::write(&configuration, configure(root, &owner, implicit, stls).as_bytes())?;
-        let mut command = Command::new(program);
+        let text = self.setup.configuration(root, &self.owner, self.implicit, self.stls);
+        process::write(&configuration, text.as_bytes())?;
+        let mut command = Command::new(&self.program);
         command.arg("-F").arg("-c").arg(&configuration);
         let mut running = Process::start("dovecot", &mut command)?;
-        running.ready(&[(stls, b"+OK"), (implicit, b"")], &root.join("log")).await?;
-        Ok(Self { _process: running, implicit, stls, owner: ids, delivered: AtomicU64::new(0), directory })
+        running.ready(&[(self.stls, b"+OK"), (self.implicit, b"")], &root.join("log")).await?;
+        self.process = Some(running);
+        Ok(())
+    }
+
+    /// Stops it and starts it with another form of unique-ids, on the same ports and with the same mail.
+    ///
+    /// # Errors
+    /// As [`Dovecot::start`]; also when somebody took a port meanwhile.
+    pub async fn renumber(&mut self, uidl_format: &str) -> Result<(), HarnessError> {
+        self.process = None;
+        self.setup.uidl_format = uidl_format.to_owned();
+        self.run().await
     }
 
     /// Where it speaks TLS from the first octet.
@@ -118,7 +154,7 @@ impl Dovecot {
         let maildir = self.maildir(user);
         let written = maildir.join("tmp").join(&name);
         process::write(&written, octets)?;
-        process::give(&written, Some(self.owner))?;
+        process::give(&written, Some((self.owner.uid, self.owner.gid)))?;
         let path = maildir.join("new").join(&name);
         std::fs::rename(&written, &path).map_err(|source| HarnessError::File { path, source })?;
         Ok(name)
@@ -143,78 +179,49 @@ impl Dovecot {
     pub fn log(&self) -> String {
         process::read_log(&self.directory.path().join("log"))
     }
+
+    /// Fills a maildrop with many small messages at once: a few contents under many names, by hard links, with the sizes
+    /// in the names, so that Dovecot need not open each file.
+    ///
+    /// # Errors
+    /// [`HarnessError::File`] naming the file.
+    pub fn crowd(&self, user: &str, messages: u64) -> Result<(), HarnessError> {
+        let maildir = self.maildir(user);
+        let first = self.delivered.fetch_add(messages, Ordering::Relaxed) + 1;
+        for (index, ordinal) in (0..).zip(first..first + messages) {
+            let octets = crowd_content(index / LINKS);
+            let source = maildir.join("tmp").join(format!("content-{}", index / LINKS));
+            if index % LINKS == 0 {
+                process::write(&source, octets.as_bytes())?;
+                process::give(&source, Some((self.owner.uid, self.owner.gid)))?;
+            }
+            let (time, size) = (1_700_000_000 + ordinal, octets.len());
+            let name = format!("{time}.P{}.localhost,S={size},W={size}:2,", std::process::id());
+            let path = maildir.join("cur").join(name);
+            std::fs::hard_link(&source, &path).map_err(|source| HarnessError::File { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// So many names one file gets; file systems allow some 65 000.
+const LINKS: u64 = 2000;
+
+/// One of the contents of a crowd, with CRLF.
+fn crowd_content(number: u64) -> String {
+    format!("From: a@field.example\r\nSubject: crowd {number}\r\n\r\nHello.\r\n")
 }
 
 fn maildir(root: &Path, user: &str) -> PathBuf {
     root.join("mail").join(user).join("Maildir")
 }
 
-fn give_read(path: &Path) -> Result<(), HarnessError> {
+/// Writes a file that everybody may read.
+fn readable(path: &Path, text: &str) -> Result<(), HarnessError> {
     use std::os::unix::fs::PermissionsExt;
+    process::write(path, text.as_bytes())?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
         .map_err(|source| HarnessError::File { path: path.to_owned(), source })
-}
-
-fn configure(root: &Path, owner: &User, implicit: SocketAddr, stls: SocketAddr) -> String {
-    let root = root.display();
-    let User { name, group, .. } = owner;
-    let (implicit, stls) = (implicit.port(), stls.port());
-    // Root starts each service as Debian's own users; anybody else can only be himself, and cannot change the root
-    // directory.
-    let users = if process::is_root() {
-        String::new()
-    } else {
-        format!(
-            "default_internal_user = {name}\ndefault_internal_group = {group}\ndefault_login_user = {name}\n"
-        )
-    };
-    format!(
-        "protocols = pop3
-base_dir = {root}/run
-state_dir = {root}/state
-log_path = {root}/log
-listen = 127.0.0.1
-{users}first_valid_uid = 1
-ssl = required
-ssl_cert = <{root}/cert.pem
-ssl_key = <{root}/key.pem
-ssl_min_protocol = TLSv1.2
-disable_plaintext_auth = yes
-auth_mechanisms = plain
-auth_failure_delay = 0
-mail_location = maildir:{root}/mail/%n/Maildir
-mail_max_userip_connections = 0
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {root}/passwd
-}}
-userdb {{
-  driver = static
-  args = uid={name} gid={group} home={root}/mail/%n
-}}
-service pop3-login {{
-  chroot =
-  inet_listener pop3 {{
-    port = {stls}
-  }}
-  inet_listener pop3s {{
-    port = {implicit}
-    ssl = yes
-  }}
-}}
-service anvil {{
-  chroot =
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-protocol pop3 {{
-  pop3_uidl_format = %08Xu%08Xv
-  pop3_no_flag_updates = yes
-  pop3_lock_session = yes
-}}
-"
-    )
 }
 
 #[cfg(test)]

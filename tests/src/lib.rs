@@ -11,9 +11,10 @@ mod process;
 pub mod retrievers;
 pub mod s3;
 pub mod scripted;
+pub mod watched;
 
 pub use dovecot::Dovecot;
-pub use pop3_fetch::{Fetched, Tls, fetch_all};
+pub use pop3_fetch::{Fetched, Held, Tls, fetch_all, hold};
 pub use postfix::Postfix;
 pub use s3::S3Server;
 

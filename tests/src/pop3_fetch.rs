@@ -65,6 +65,26 @@ pub async fn fetch_all(
     Ok(fetched)
 }
 
+/// A session that has the maildrop open, and with it the server's lock, until this is dropped.
+pub struct Held(#[expect(dead_code, reason = "held for its connection")] Session);
+
+/// Logs in over implicit TLS and does nothing else.
+///
+/// # Errors
+/// As [`fetch_all`].
+pub async fn hold(
+    addr: SocketAddr,
+    authority: &Authority,
+    user: &str,
+    password: &str,
+) -> Result<Held, HarnessError> {
+    let mut session = Session::connect(addr, Tls::Implicit, authority).await?;
+    session.ask(&format!("USER {user}")).await?;
+    session.ask(&format!("PASS {password}")).await?;
+    session.ask("STAT").await?;
+    Ok(Held(session))
+}
+
 impl Session {
     async fn connect(addr: SocketAddr, tls: Tls, authority: &Authority) -> Result<Self, HarnessError> {
         let mut roots = RootCertStore::empty();

@@ -9,8 +9,14 @@ use anyhow::{Context, Result, bail};
 /// The target plugins are compiled for.
 const WASM: &str = "wasm32-wasip2";
 
-/// A server that tests talk to: the program that shows it is there, and Debian's package.
-const SERVERS: [(&str, &str); 2] = [("dovecot", "dovecot-pop3d"), ("postfix", "postfix")];
+/// A program that tests need, servers and other retrievers: what shows that it is there, and Debian's package.
+const SERVERS: [(&str, &str); 5] = [
+    ("dovecot", "dovecot-pop3d"),
+    ("postfix", "postfix"),
+    ("getmail", "getmail6"),
+    ("mpop", "mpop"),
+    ("fetchmail", "fetchmail"),
+];
 
 /// Adds the wasm target when it is missing.
 pub(crate) fn ensure_wasm_target() -> Result<()> {
@@ -49,7 +55,7 @@ pub(crate) fn ensure_components() -> Result<()> {
     Ok(())
 }
 
-/// Installs the servers with apt-get where it may.
+/// Installs the servers and retrievers with apt-get where it may.
 pub(crate) fn ensure_servers() -> Result<()> {
     let missing: Vec<_> =
         SERVERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
@@ -58,7 +64,9 @@ pub(crate) fn ensure_servers() -> Result<()> {
     }
     let packages = missing.join(" ");
     if !is_root() || !on_path("apt-get") {
-        bail!("the tests need servers that are not here: apt-get install --no-install-recommends {packages}");
+        bail!(
+            "the tests need programs that are not here: apt-get install --no-install-recommends {packages}"
+        );
     }
     println!("installing {packages}");
     // Postfix asks what it is for; the tests bring their own configuration, and no system service is wanted.

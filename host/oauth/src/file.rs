@@ -6,13 +6,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postroom_mail::rules::neutral;
 use rustix::fs::{FlockOperation, OFlags};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::claims::Claims;
 use crate::client::Client;
 use crate::error::Error;
 use crate::grant::{Grant, unix};
@@ -42,6 +43,21 @@ pub(crate) struct Stored {
     /// In seconds since 1970.
     pub(crate) expires_at: u64,
     pub(crate) refresh_token: Zeroizing<String>,
+}
+
+/// What is known of a sign-in without its tokens.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The client it was made for.
+    pub client_id: String,
+    /// What was granted, if the server said so; the scopes separated by blanks.
+    pub scope: Option<String>,
+    /// When the access token was obtained.
+    pub obtained_at: SystemTime,
+    /// When the access token ends.
+    pub expires_at: SystemTime,
+    /// What the access token says of itself, if it is one that can be read.
+    pub claims: Option<Claims>,
 }
 
 /// The right to change the token file; nobody else has it meanwhile, in no process.
@@ -121,13 +137,41 @@ impl TokenFile {
         Err(failed(io::Error::new(io::ErrorKind::TimedOut, "another process has held the lock for a minute")))
     }
 
+    /// What is kept, without the tokens. Asks no server.
+    ///
+    /// # Errors
+    /// If there is nothing, others may read it, or it is no token file; the text tells what to run for `account`.
+    pub fn status(&self, account: &str) -> Result<Status, Error> {
+        let stored = self.load(account)?;
+        let at = |seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH);
+        Ok(Status {
+            client_id: stored.client_id.clone(),
+            scope: stored.scope.clone(),
+            obtained_at: at(stored.obtained_at),
+            expires_at: at(stored.expires_at),
+            claims: Claims::read(&stored.access_token),
+        })
+    }
+
     /// What is kept for this client.
     ///
     /// # Errors
     /// If there is nothing, others may read it, it is for another client or server, or it is no token file.
     pub(crate) fn read(&self, client: &Client) -> Result<Stored, Error> {
-        let account = client.account.clone();
-        let path = self.path.clone();
+        let (account, path) = (client.account.clone(), self.path.clone());
+        let stored = self.load(&account)?;
+        // A refresh token goes to nobody but the server it came from.
+        if stored.token_endpoint != client.token.as_str() {
+            return Err(Error::OtherClient { account, path, what: "token endpoint" });
+        }
+        if stored.client_id != client.id {
+            return Err(Error::OtherClient { account, path, what: "client id" });
+        }
+        Ok(stored)
+    }
+
+    fn load(&self, account: &str) -> Result<Stored, Error> {
+        let (account, path) = (account.to_owned(), self.path.clone());
         let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => file,
@@ -145,15 +189,7 @@ impl TokenFile {
         let stored = serde_json::from_slice::<Stored>(&octets).ok().filter(|stored| {
             stored.version == VERSION && !stored.refresh_token.is_empty() && octets.len() < room
         });
-        let Some(stored) = stored else { return Err(Error::NotATokenFile { account, path }) };
-        // A refresh token goes to nobody but the server it came from.
-        if stored.token_endpoint != client.token.as_str() {
-            return Err(Error::OtherClient { account, path, what: "token endpoint" });
-        }
-        if stored.client_id != client.id {
-            return Err(Error::OtherClient { account, path, what: "client id" });
-        }
-        Ok(stored)
+        stored.ok_or(Error::NotATokenFile { account, path })
     }
 }
 

@@ -21,7 +21,7 @@ mod tests;
 pub use claims::{Claims, explain};
 pub use client::{Client, ClientAuth};
 pub use error::Error;
-pub use file::TokenFile;
+pub use file::{Status, TokenFile};
 pub use flow::{CodeFlow, DeviceFlow, TokenCommand};
 pub use grant::Grant;
 pub use http::Http;

@@ -213,6 +213,10 @@ async fn renew_sign_in(
     {
         return Err(Error::SignInExpired { account: client.account.clone(), said: said.clone() });
     }
+    if kept.valid(now) && !force {
+        // Also after a restart the token at hand is good until it ends, should the server be away now.
+        state.held = Some(kept);
+    }
     let prepared = lock.prepare()?;
     let grant = match flow::refresh(http, client, &stored.refresh_token).await {
         Ok(grant) => grant,

@@ -1,6 +1,8 @@
 //! The command line: one file a verb. Every verb prints for people, or one JSON document with `--json`; exit codes are those
 //! of sysexits.h.
 
+mod account;
+mod auth;
 mod check;
 mod demo;
 mod exit;
@@ -8,8 +10,10 @@ mod init;
 mod once;
 mod output;
 mod plugin;
+mod probe;
 mod queue;
 mod run;
+mod seen;
 mod setup;
 mod try_message;
 mod why;
@@ -66,9 +70,16 @@ pub enum Verb {
     /// Check the configuration, the plugins and their grants; with --online also servers and sinks. Sends nothing.
     Check(check::Args),
     /// Run until stopped: poll, process, deliver; follow changes of configuration and plugins.
-    Run,
-    /// Poll every account once, process and deliver what is due, then end.
-    Once,
+    Run(run::Args),
+    /// Poll every account once, process and deliver what is due, then end; with --dry-run only say what would be done.
+    Once(once::Args),
+    /// Find out what an account's server is like, and which settings fit it. Retrieves and deletes nothing.
+    Probe(probe::Args),
+    /// Sign an account in that logs in with an access token (OAuth 2.0).
+    Auth(auth::Args),
+    /// Look at what was seen in a maildrop, bring it from another program, or change it.
+    #[command(subcommand)]
+    Seen(seen::Verb),
     /// Show exactly what would happen to a message: every step's decision and effect. Sends nothing.
     Try(try_message::Args),
     /// Show everything known of one message.
@@ -122,15 +133,18 @@ fn dispatch(cli: Cli) -> Outcome {
     });
     let context = setup::Context { config: cli.config, json: cli.json, log: cli.log, log_format: format };
     // The daemon logs as its configuration says; verbs that answer a question keep quiet unless asked.
-    if !matches!(cli.verb, Verb::Run) {
+    if !matches!(cli.verb, Verb::Run(_)) {
         context.start_log("error", LogFormat::Text)?;
     }
     match cli.verb {
         Verb::Demo(args) => demo::demo(&context, &args),
         Verb::Init(args) => init::init(&context, &args),
         Verb::Check(args) => check::check(&context, &args),
-        Verb::Run => run::run(&context),
-        Verb::Once => once::once(&context),
+        Verb::Run(args) => run::run(&context, &args),
+        Verb::Once(args) => once::once(&context, &args),
+        Verb::Probe(args) => probe::probe(&context, &args),
+        Verb::Auth(args) => auth::auth(&context, &args),
+        Verb::Seen(verb) => seen::seen(&context, &verb),
         Verb::Try(args) => try_message::try_message(&context, &args),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),

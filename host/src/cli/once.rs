@@ -1,5 +1,7 @@
 //! `postroom once`: a poll of every account with progress, then a table of what happened.
 
+mod rehearsal;
+
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +13,26 @@ use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
 use crate::config::Config;
 use crate::progress::{Observer, Progress};
+use crate::source::Report;
 use crate::supervise::{self, Host, Summary};
 
-pub(super) fn once(context: &Context) -> Outcome {
-    let (_, config) = context.load()?;
+/// Arguments of `once`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only say what would be retrieved and deleted, and why; works beside a running host, and before there is any state.
+    #[arg(long)]
+    dry_run: bool,
+    /// Delete nothing at any server this time, whatever the configuration says.
+    #[arg(long)]
+    never_delete: bool,
+}
+
+pub(super) fn once(context: &Context, args: &Args) -> Outcome {
+    let (_, mut config) = context.load()?;
+    config.never_delete |= args.never_delete;
+    if args.dry_run {
+        return rehearsal::rehearse(context, config);
+    }
     let (_, summary) = perform(config)?;
     if context.json {
         output::json(&summary)?;
@@ -103,7 +121,7 @@ pub(super) fn print(summary: &Summary) {
             output::size(report.octets),
             report.refused.len().to_string(),
             report.removed.to_string(),
-            report.error.clone().unwrap_or_else(|| "ok".to_owned()),
+            result(report),
         ]);
     }
     table.print();
@@ -123,6 +141,7 @@ pub(super) fn print(summary: &Summary) {
         counts.effects_open,
         counts.effects_parked
     );
+    remarks(summary);
     for (id, report) in &summary.accounts {
         for refused in &report.refused {
             println!("\n{id}: {}", postroom_mail::rules::neutral(refused, 300));
@@ -136,7 +155,39 @@ pub(super) fn print(summary: &Summary) {
     }
 }
 
-/// 69 when an account needs a person, 75 when something has to wait for another try.
+/// In one word, or what went wrong.
+fn result(report: &Report) -> String {
+    match (&report.error, &report.held) {
+        (Some(error), _) => error.clone(),
+        (None, Some(_)) => "held".to_owned(),
+        (None, None) if report.more => "ok, more at the next poll".to_owned(),
+        (None, None) => "ok".to_owned(),
+    }
+}
+
+/// What is to be known beyond the counts.
+fn remarks(summary: &Summary) {
+    for (id, report) in &summary.accounts {
+        if report.seeded > 0 {
+            println!("\n{id}: {} marked as seen without being retrieved", messages(report.seeded));
+        }
+        if report.remapped > 0 {
+            println!("\n{id}: {} known under new unique-ids, not retrieved again", messages(report.remapped));
+        }
+        if let Some(held) = &report.held {
+            println!("\n{id}: held, nothing was done: {}", postroom_mail::rules::neutral(held, 500));
+        }
+        for note in &report.notes {
+            println!("\n{id}: {}", postroom_mail::rules::neutral(note, 500));
+        }
+    }
+}
+
+fn messages(number: u64) -> String {
+    output::count(number, "message", "messages")
+}
+
+/// 69 when an account needs a person, 75 when something has to wait for another try or a listing is not believed.
 pub(super) fn exit(summary: &Summary) -> Exit {
     let mut failed = summary.accounts.values().filter(|report| report.error.is_some()).peekable();
     if failed.peek().is_some() {
@@ -145,6 +196,9 @@ pub(super) fn exit(summary: &Summary) -> Exit {
         } else {
             Exit::TemporaryFailure
         };
+    }
+    if summary.accounts.values().any(|report| report.held.is_some()) {
+        return Exit::TemporaryFailure;
     }
     let counts = &summary.counts;
     if counts.effects_open + counts.waiting + counts.planned > 0 { Exit::TemporaryFailure } else { Exit::Ok }

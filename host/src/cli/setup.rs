@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postroom_sandbox::{Sandbox, SandboxConfig};
-use postroom_spool::{Spool, SqliteSpool};
+use postroom_spool::{MemorySpool, Spool, SqliteSpool};
 use tokio::runtime::Runtime;
 
 use super::{Exit, Failure};
 use crate::config::{Config, LogFormat};
 use crate::live::Live;
 use crate::progress::Observer;
-use crate::supervise::Host;
+use crate::supervise::{Host, Mode};
 use crate::telemetry;
 
 /// What every verb is told.
@@ -96,6 +96,32 @@ pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Fail
     let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers)?;
     let live = Live::build(config, &sandbox)?;
     Ok(Host::new(live, spool, sandbox, observer))
+}
+
+/// The state as it is, perhaps beside a running host; empty when there is none yet. Nothing in it can be changed.
+///
+/// # Errors
+/// When there is one that cannot be read.
+pub(super) fn look_at_spool(config: &Config) -> Result<Arc<dyn Spool>, Failure> {
+    match SqliteSpool::open_readonly(&config.state) {
+        Ok(spool) => Ok(Arc::new(spool)),
+        Err(postroom_spool::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Arc::new(MemorySpool::new()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A host that only says what it would do: it looks at the state, and takes nothing for itself.
+///
+/// # Errors
+/// As [`host`].
+pub(super) fn rehearsal(config: Config, observer: Observer) -> Result<Arc<Host>, Failure> {
+    let spool = look_at_spool(&config)?;
+    let cache = config.state.join("compiled");
+    let sandbox = sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let live = Live::build(config, &sandbox)?;
+    Ok(Host::in_mode(Mode::Rehearsal, live, spool, sandbox, observer))
 }
 
 /// The runtime; blocking threads get room for the stack of a plugin.

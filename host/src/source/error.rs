@@ -43,7 +43,7 @@ pub enum Error {
     #[error("{refused}{}", explained(explanation))]
     TokenRefused {
         /// In the server's words.
-        refused: postroom_pop3::Rejection,
+        refused: Box<postroom_pop3::Rejection>,
         /// What is wrong with the token, as far as it shows.
         explanation: Vec<String>,
     },
@@ -122,6 +122,8 @@ impl Error {
             Self::TokenRefused { .. } => Trouble::Credentials,
             Self::Token(error) if error.is_transient() => Trouble::Passing,
             Self::TooSoon { .. } => Trouble::TooOften,
+            // It may end at any time, and then this one is to take over.
+            Self::NotOurs(NotOurs::Taken { .. }) => Trouble::Passing,
             Self::Secret(_) | Self::Token(_) | Self::NotOurs(_) | Self::NoUniqueIds => Trouble::Person,
             Self::Silent { doing, .. } if *doing == super::session::GREETING => Trouble::Network,
             Self::Silent { .. } | Self::Broken { .. } | Self::Spool(_) => Trouble::Passing,

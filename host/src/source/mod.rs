@@ -4,12 +4,14 @@ mod contact;
 mod error;
 mod gate;
 mod habits;
+mod inventory;
 mod lease;
 mod numberless;
 mod pace;
 mod poll;
 mod print;
 mod probe;
+mod rehearse;
 mod remove;
 mod rename;
 mod report;
@@ -32,10 +34,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use error::{Error, Trouble};
+pub use inventory::{Holdings, Keeping, list};
 pub use lease::{Leases, NotOurs};
 pub use poll::poll;
-pub use probe::{Finding, probe};
+pub use probe::{Examined, Finding, Level, Probed, examine, probe};
 pub use report::{Fate, Rehearsed, Report};
+pub use retrieve::next_try;
 pub use token::Purses;
 
 use crate::config::AccountConfig;

@@ -15,7 +15,7 @@ use super::remove;
 use super::visit::Visit;
 
 /// Messages of one session: so many may have to be retrieved once more if its end is uncertain.
-const BATCH: usize = 20;
+pub(super) const BATCH: usize = 20;
 /// What was retrieved longer ago is not taken for the same mail.
 const MEMORY: Duration = Duration::from_secs(30 * 86_400);
 

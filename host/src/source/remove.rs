@@ -1,11 +1,10 @@
-//! Deletion at the server, and its rehearsal. Only what the spool proves; `QUIT` makes it true, and the record follows.
+//! Deletion at the server. Only what the spool proves; `QUIT` makes it true, and the record follows.
 
 use postroom_pop3::session::{Batch, Rest};
 use postroom_pop3::{Listing, Session, Transaction};
-use postroom_spool::{DeletePolicy, Listed, Reconciled, Removable};
+use postroom_spool::{DeletePolicy, Listed, Removable};
 
 use super::error::Error;
-use super::report::{Fate, Rehearsed};
 use super::visit::Visit;
 use crate::progress::Progress;
 
@@ -31,7 +30,7 @@ pub(super) async fn remove(
 }
 
 /// What may be deleted here; nothing where the switch is on, or where the server does not delete what it says it did.
-fn policy(visit: &Visit<'_>) -> DeletePolicy {
+pub(super) fn policy(visit: &Visit<'_>) -> DeletePolicy {
     // A user name `recent:…` shows one provider's mail of all folders for a month, also to other readers: nothing of it is
     // ours to delete.
     let borrowed = visit.account.user.starts_with("recent:");
@@ -113,40 +112,4 @@ pub(super) async fn quit(
     visit.report.removed += count;
     visit.host.observer.tell(Progress::Removed { account: visit.id.clone(), count });
     Ok(())
-}
-
-/// Says what would be done and why, and does nothing.
-pub(super) async fn rehearse(
-    visit: &mut Visit<'_>,
-    session: Session<Transaction>,
-    listing: &Listing,
-    listed: &[Listed],
-    found: &Reconciled,
-) -> Result<(), Error> {
-    visit.report.new = found.new.len() as u64;
-    let policy = policy(visit);
-    let removals = visit.host.spool.removable(visit.id, listed, policy, visit.host.clock.now()).await?;
-    let name =
-        |index: usize| listing.entries.get(index).map(|entry| entry.uid.to_string()).unwrap_or_default();
-    let mut lines: Vec<_> = removals
-        .kept
-        .iter()
-        .map(|kept| {
-            let mut line = Rehearsed::left(name(kept.index), *kept);
-            if found.new.contains(&kept.index) {
-                line.fate = Fate::Retrieve;
-            }
-            (kept.index, line)
-        })
-        .collect();
-    lines.extend(removals.removable.iter().map(|removable| {
-        let why = format!(
-            "message {} has its receipts and the policy's time is over",
-            removable.message().0.short(12)
-        );
-        (removable.index(), Rehearsed { uid: name(removable.index()), fate: Fate::Delete, why })
-    }));
-    lines.sort_by_key(|(index, _)| *index);
-    visit.report.rehearsed = lines.into_iter().map(|(_, line)| line).collect();
-    quit(visit, session, Vec::new()).await
 }

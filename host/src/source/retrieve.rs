@@ -309,12 +309,17 @@ async fn refused(visit: &mut Visit<'_>, entry: &Entry, rejection: &Rejection) ->
     Ok(())
 }
 
-fn stumble_of<'s>(stumbles: &'s [Stumble], entry: &Entry) -> Option<&'s Stumble> {
+pub(super) fn stumble_of<'s>(stumbles: &'s [Stumble], entry: &Entry) -> Option<&'s Stumble> {
     stumbles.iter().find(|stumble| stumble.uid.0 == entry.uid.as_bytes() && stumble.ordinal == entry.ordinal)
 }
 
 /// Why a message is not asked for at all.
-fn unwanted(entry: &Entry, stumble: Option<&Stumble>, limit: u64, now: Timestamp) -> Option<String> {
+pub(super) fn unwanted(
+    entry: &Entry,
+    stumble: Option<&Stumble>,
+    limit: u64,
+    now: Timestamp,
+) -> Option<String> {
     let (number, name, size) = (entry.number, uid(entry), entry.size.unwrap_or(0));
     if size > limit {
         return Some(format!(
@@ -340,6 +345,11 @@ fn unwanted(entry: &Entry, stumble: Option<&Stumble>, limit: u64, now: Timestamp
 fn patience(times: u32) -> Duration {
     let hours = 1_u64.checked_shl(times.saturating_sub(STUMBLES)).unwrap_or(24).min(24);
     Duration::from_secs(hours * 3600)
+}
+
+/// When an entry whose retrieval failed is asked for again; `None`: at the next poll.
+pub fn next_try(stumble: &Stumble) -> Option<Timestamp> {
+    (stumble.times >= STUMBLES).then(|| stumble.last.after(patience(stumble.times)))
 }
 
 /// Commit point 1 for one message.

@@ -177,15 +177,14 @@ mod tests {
     }
 
     fn limits(sessions: usize, sessions_per_host: usize) -> Limits {
-        let limits = Limits {
+        Limits {
             message: 1,
             attempts: 1,
             keep_bodies: Duration::ZERO,
             workers: 1,
             sessions,
             sessions_per_host,
-        };
-        limits
+        }
     }
 
     fn all_due(accounts: &BTreeMap<AccountId, AccountConfig>, now: Instant) -> Schedule {

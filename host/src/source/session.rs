@@ -16,7 +16,7 @@ use super::wire::Wire;
 use crate::config::{AccountConfig, Auth, Login, Secret, SecretRef, TlsMinimum, TlsMode, Trust};
 
 /// How long the handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(20);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(20);
 /// What the first answer of a server is called.
 pub(super) const GREETING: &str = "the greeting";
 
@@ -93,7 +93,7 @@ async fn capabilities(
 }
 
 /// The one that is configured, never a weaker one; else the best that is offered.
-fn mechanism(
+pub(super) fn mechanism(
     account: &AccountConfig,
     session: &Session<Authorization>,
     credentials: &Credentials,
@@ -114,7 +114,7 @@ fn mechanism(
 }
 
 /// From the system's source of randomness.
-fn nonce() -> Result<Nonce, Error> {
+pub(super) fn nonce() -> Result<Nonce, Error> {
     let mut random = [0; 18];
     let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     match filled {
@@ -160,7 +160,7 @@ pub(super) async fn greet(account: &AccountConfig, base: &Path) -> Result<Greete
     }
 }
 
-async fn route(account: &AccountConfig, base: &Path) -> Result<Route, Error> {
+pub(super) async fn route(account: &AccountConfig, base: &Path) -> Result<Route, Error> {
     let route = Route::direct(&account.host, account.port);
     let Some(proxy) = &account.proxy else { return Ok(route) };
     let login = match &proxy.login {
@@ -192,7 +192,7 @@ pub(super) async fn prepare(trust: &Trust) -> Result<Arc<Client>, Error> {
     Ok(Arc::new(prepared.map_err(|panic| broken("reading the authorities", panic))??))
 }
 
-async fn credentials(
+pub(super) async fn credentials(
     account: &AccountConfig,
     base: &Path,
     purse: &Purse,

@@ -51,7 +51,7 @@ impl Purse {
         let explanation = claims
             .map(|claims| postroom_oauth::explain(&claims, provider, SystemTime::now()))
             .unwrap_or_default();
-        Error::TokenRefused { refused, explanation }
+        Error::TokenRefused { refused: Box::new(refused), explanation }
     }
 }
 

@@ -20,7 +20,7 @@ use super::report::Report;
 use super::retrieve::{Because, Wanted, key, retrieve};
 use super::session::{self, Maildrop};
 use super::wire::Wire;
-use super::{contact, numberless, remove, rename};
+use super::{contact, numberless, rehearse, remove, rename};
 use crate::config::{AccountConfig, Renumbered};
 use crate::live::Live;
 use crate::progress::Progress;
@@ -103,6 +103,9 @@ impl Visit<'_> {
         let (session, contents) = self.list(session).await?;
         match contents {
             Contents::Identified(listing) => self.sort(session, listing).await,
+            Contents::Numbered(sizes) if self.host.rehearsing() => {
+                rehearse::numbered(self, session, &sizes).await
+            }
             Contents::Numbered(sizes) => numberless::take(self, session, &sizes).await,
         }
     }
@@ -164,7 +167,7 @@ impl Visit<'_> {
         self.without_ids(&listing);
         let mut found = self.host.spool.reconcile(self.id, &listed).await?;
         if self.host.rehearsing() {
-            return remove::rehearse(self, session, &listing, &listed, &found).await;
+            return rehearse::identified(self, session, &listing, &listed, &found).await;
         }
         let (session, same) = rename::returned(self, session, &listing, &found.returned).await?;
         found.new.retain(|index| !same.contains(index));

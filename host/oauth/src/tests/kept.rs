@@ -155,3 +155,20 @@ async fn a_renewed_token_that_could_not_be_written_is_written_later_and_not_hand
     assert!(world.server.accepts(bearer.expose()));
     assert_eq!((world.refreshes(), world.server.stats().reused), (1, 0));
 }
+
+#[tokio::test]
+async fn the_status_of_a_sign_in_is_told_without_a_server_and_without_its_tokens() {
+    let world = World::new().await;
+    let error = world.file.status("work").unwrap_err();
+    assert!(error.needs_sign_in() && error.to_string().contains("`postroom auth work`"), "{error}");
+    world.signed_in().await;
+    let asked = world.server.stats().asked.len();
+    let status = world.file.status("work").unwrap();
+    assert_eq!((status.client_id.as_str(), status.scope.as_deref()), ("client", Some("mail")));
+    assert_eq!((status.obtained_at, status.expires_at), (at(0), at(3600)));
+    assert_eq!(world.server.stats().asked.len(), asked);
+    let shown = format!("{status:?}");
+    for token in ["access_token", "refresh_token"] {
+        assert!(!shown.contains(&world.on_disk(token)), "{shown}");
+    }
+}

@@ -4,10 +4,14 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::bearer::Mechanism;
 use super::fault::{Fault, Verb};
 use super::listing::Listing;
 use super::session::{Session, Step, negative, positive, split};
 use crate::Security;
+
+/// The longest command without its line end (RFC 5034 section 4); a longer response goes into a line of its own.
+const LINE: usize = 253;
 
 impl Session {
     pub(super) fn authorization(&mut self, verb: Verb, argument: &[u8]) -> Step {
@@ -28,8 +32,13 @@ impl Session {
             },
             Verb::Auth => {
                 let (mechanism, response) = split(argument);
-                if !mechanism.eq_ignore_ascii_case(b"PLAIN") {
-                    "only PLAIN is known"
+                let bearer = Mechanism::of(mechanism).filter(|_| self.shared.tokens.is_some());
+                if "AUTH ".len() + argument.len() > LINE {
+                    "[AUTH] the line is longer than 255 octets"
+                } else if let Some(mechanism) = bearer {
+                    return Step::Bearer { mechanism, response: response.to_vec() };
+                } else if !mechanism.eq_ignore_ascii_case(b"PLAIN") {
+                    "this mechanism is not known"
                 } else if response.is_empty() {
                     return Step::Challenge;
                 } else {
@@ -58,14 +67,20 @@ impl Session {
     }
 
     pub(super) fn login(&mut self, name: &str, password: &[u8]) -> Vec<u8> {
-        let admitted = self.shared.accounts.get(name).filter(|account| account.admits(password));
+        let admitted = self.shared.accounts.get(name).is_some_and(|account| account.admits(password));
+        self.open(name, admitted)
+    }
+
+    /// Opens the maildrop of whoever has proved himself.
+    pub(super) fn open(&mut self, name: &str, admitted: bool) -> Vec<u8> {
+        let admitted = self.shared.accounts.get(name).filter(|_| admitted);
         let refusal = self.shared.due(|fault| match fault {
             Fault::RefuseLogin(text) => Some(text.clone()),
             _ => None,
         });
         let refusal = match (refusal, admitted) {
             (Some(text), _) => text,
-            (None, None) => "[AUTH] wrong name or password".to_owned(),
+            (None, None) => "[AUTH] wrong name, password or token".to_owned(),
             (None, Some(account)) => match account.lock() {
                 None => "[IN-USE] another session has this maildrop".to_owned(),
                 Some(lock) => {
@@ -86,7 +101,8 @@ impl Session {
     pub(super) fn capabilities(&self) -> Vec<u8> {
         let mut lines = "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n".to_owned();
         if self.login_allowed() {
-            lines.push_str("USER\r\nSASL PLAIN\r\n");
+            let tokens = if self.shared.tokens.is_some() { " XOAUTH2 OAUTHBEARER" } else { "" };
+            lines.push_str(&format!("USER\r\nSASL PLAIN{tokens}\r\n"));
         } else {
             lines.push_str("STLS\r\n");
         }

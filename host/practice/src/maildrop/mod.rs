@@ -1,9 +1,11 @@
-//! A POP3 server that serves from memory: RFC 1939 with CAPA, UIDL, TOP, STLS, AUTH PLAIN and RESP-CODES.
+//! A POP3 server that serves from memory: RFC 1939 with CAPA, UIDL, TOP, STLS, AUTH PLAIN and RESP-CODES; tokens where
+//! it is told which.
 //!
 //! Owns its accounts' messages, what was asked of them and the faults it commits. Must not be more lenient than the
 //! RFCs where no fault tells it to.
 
 mod authorization;
+mod bearer;
 mod fault;
 mod listing;
 mod load;
@@ -27,6 +29,7 @@ use tokio::sync::watch;
 use crate::faults::Faults;
 use crate::listener::Listener;
 use crate::{PracticeError, Security, Times};
+use bearer::Tokens;
 use store::Account;
 
 /// What a maildrop serves, to whom, and how.
@@ -35,19 +38,27 @@ pub struct MaildropConfig {
     security: Security,
     accounts: Vec<(String, String, Vec<Vec<u8>>)>,
     faults: Vec<(Fault, Times)>,
+    tokens: Option<Tokens>,
 }
 
 impl MaildropConfig {
     /// A maildrop without accounts and without faults.
     #[must_use]
     pub fn new(security: Security) -> Self {
-        Self { security, accounts: Vec::new(), faults: Vec::new() }
+        Self { security, accounts: Vec::new(), faults: Vec::new(), tokens: None }
     }
 
     /// Adds an account with its messages, each the octets to serve, oldest first.
     #[must_use]
     pub fn account(mut self, name: &str, password: &str, messages: Vec<Vec<u8>>) -> Self {
         self.accounts.push((name.to_owned(), password.to_owned(), messages));
+        self
+    }
+
+    /// Takes access tokens, too, by XOAUTH2 and OAUTHBEARER; `check` is given the name and the token.
+    #[must_use]
+    pub fn tokens(mut self, check: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        self.tokens = Some(Tokens(Arc::new(check)));
         self
     }
 
@@ -72,6 +83,7 @@ struct Shared {
     security: Security,
     accounts: BTreeMap<String, Arc<Account>>,
     faults: Faults<Fault>,
+    tokens: Option<Tokens>,
     stats: watch::Sender<MaildropStats>,
 }
 
@@ -92,6 +104,7 @@ impl Maildrop {
             security: config.security,
             accounts: accounts.collect(),
             faults: Faults::new(config.faults),
+            tokens: config.tokens,
             stats: watch::Sender::new(MaildropStats::default()),
         });
         let serving = Arc::clone(&shared);

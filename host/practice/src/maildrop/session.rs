@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use super::bearer::Mechanism;
 use super::fault::{Fault, Verb};
 use super::listing::{Entry, Listing, stuffed, top};
 use super::{AccountStats, MaildropStats, Shared};
@@ -48,6 +49,7 @@ pub(super) enum Step {
     Credentials { name: String, password: Vec<u8> },
     Retrieve { ordinal: u64, octets: Arc<[u8]> },
     Challenge,
+    Bearer { mechanism: Mechanism, response: Vec<u8> },
     Leave,
 }
 
@@ -105,6 +107,11 @@ impl Session {
                         let Some(response) = self.wire.line().await? else { break };
                         let answer = self.plain(&response);
                         self.wire.write(&answer).await?;
+                    }
+                    Step::Bearer { mechanism, response } => {
+                        if !self.bearer(mechanism, &response).await? {
+                            break;
+                        }
                     }
                     Step::Credentials { name, password } => {
                         let answer = self.login(&name, &password);

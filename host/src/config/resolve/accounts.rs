@@ -8,7 +8,9 @@ use postroom_oauth::Provider;
 use postroom_spool::DeletePolicy;
 
 use super::{Findings, MINUTE, SECOND};
-use crate::config::account::{AccountConfig, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, TlsMode, Trust};
+use crate::config::account::{
+    AccountConfig, Auth, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, TlsMode, Trust,
+};
 use crate::config::diagnose::suggest;
 use crate::config::raw::{RawAccount, RawDelete, RawOAuth};
 use crate::config::read::{called, path};
@@ -51,9 +53,15 @@ pub(super) fn account(
     let login = login(&mut raw, at, base, findings);
     let login = login?;
     let auth = raw.auth.unwrap_or_default();
-    if auth.is_token() != matches!(login, Login::OAuth(_)) && auth != super::super::Auth::Auto {
+    if auth.is_token() != matches!(login, Login::OAuth(_)) && auth != Auth::Auto {
         let text = format!("{} does not go with what the account logs in with", called(&key("auth")));
         let hint = "xoauth2 and oauthbearer send a token from `oauth2`, all others a `password`";
+        findings.error(&key("auth"), Part::Value, text, Some(hint.to_owned()));
+    }
+    if auth == Auth::Apop && tls == TlsMode::Starttls {
+        // RFC 2595 section 4: what was said before TLS is forgotten, and the timestamp is not said again.
+        let text = "APOP needs the greeting's timestamp, which comes unprotected before STARTTLS and cannot be trusted";
+        let hint = "with TLS, PLAIN is as safe: leave `auth` out; or use tls = \"implicit\"";
         findings.error(&key("auth"), Part::Value, text, Some(hint.to_owned()));
     }
     Some(AccountConfig {

@@ -202,7 +202,7 @@ fn every_example_loads_without_a_warning() {
         names.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     names.sort();
-    assert_eq!(names, ["disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
+    assert_eq!(names, ["any-server.toml", "disk.toml", "forward.toml", "many-accounts.toml", "s3.toml"]);
 }
 
 #[test]
