@@ -92,7 +92,7 @@ impl Host {
             held: deliver::Held::default(),
             contents: Semaphore::new(deliver::MEMORY),
             purses: source::Purses::default(),
-            leases: source::Leases::new(source::Leases::shared_directory()),
+            leases: source::Leases::of_machine(),
             mode,
             never_delete: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -98,15 +98,6 @@ pub enum Error {
         /// The server's words.
         said: String,
     },
-    /// The browser came back with the state of another sign-in (RFC 6749 section 10.12): nothing was accepted.
-    #[error(
-        "the browser came back with the answer to another sign-in, which was not accepted: \
-         run `postroom auth {account}` again"
-    )]
-    WrongState {
-        /// Name of the account.
-        account: String,
-    },
     /// No refresh token came with the grant, so the sign-in would end with the first access token.
     #[error("the server gave no refresh token, so nothing was kept; {advice}")]
     NoRefreshToken {
@@ -165,7 +156,6 @@ impl Error {
             | Self::Refused { .. }
             | Self::TimedOut { .. }
             | Self::Denied { .. }
-            | Self::WrongState { .. }
             | Self::NoRefreshToken { .. }
             | Self::Command { .. }
             | Self::Unsafe { .. }

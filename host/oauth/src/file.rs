@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -209,6 +209,9 @@ impl Stored {
     }
 }
 
+/// More than two tokens and what belongs to them.
+const ROOM: usize = 64 << 10;
+
 impl Lock {
     pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
         let temporary = beside(&self.path, ".new");
@@ -219,8 +222,10 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
-        let file =
+        let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
+        // Room for what will be written: a full disk is found out while the old token is still good.
+        file.write_all(&[b' '; ROOM]).and_then(|()| file.sync_all()).map_err(failed)?;
         Ok(Prepared { file, temporary, path: self.path.clone() })
     }
 }
@@ -231,7 +236,8 @@ impl Prepared {
         let failed = |source| Error::file("write", &self.path, source);
         let mut octets = Zeroizing::new(Vec::with_capacity(64 << 10));
         serde_json::to_writer_pretty(&mut *octets, stored).map_err(|error| failed(error.into()))?;
-        self.file.write_all(&octets).map_err(failed)?;
+        self.file.rewind().and_then(|()| self.file.write_all(&octets)).map_err(failed)?;
+        self.file.set_len(octets.len() as u64).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         std::fs::rename(&self.temporary, &self.path).map_err(failed)?;
         let directory = match self.path.parent() {

@@ -28,12 +28,38 @@ impl Http {
     /// # Errors
     /// [`Error::Settings`] if the TLS configuration is not one the HTTP client takes.
     pub fn new(tls: rustls::ClientConfig, limit: Duration) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
+        Self::built(tls, limit, reqwest::Client::builder().no_proxy())
+    }
+
+    /// The same through a SOCKS5 proxy (RFC 1928), which resolves the names: none is looked up here. `login` are a user and a
+    /// password for it.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] also if the proxy's address cannot be one.
+    pub fn through(
+        tls: rustls::ClientConfig,
+        limit: Duration,
+        proxy: &str,
+        login: Option<(&str, &str)>,
+    ) -> Result<Self, Error> {
+        let mut proxy = reqwest::Proxy::all(format!("socks5h://{proxy}"))
+            .map_err(|_| Error::Settings("`proxy` is no address".into()))?;
+        if let Some((user, password)) = login {
+            proxy = proxy.basic_auth(user, password);
+        }
+        Self::built(tls, limit, reqwest::Client::builder().proxy(proxy))
+    }
+
+    fn built(
+        tls: rustls::ClientConfig,
+        limit: Duration,
+        builder: reqwest::ClientBuilder,
+    ) -> Result<Self, Error> {
+        let client = builder
             .tls_backend_preconfigured(tls)
             .https_only(true)
             // A request with a secret in it must not follow a server's word to another host.
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .user_agent("postroom")
             .connect_timeout(limit)
             .timeout(limit)

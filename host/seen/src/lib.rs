@@ -15,6 +15,9 @@ mod thunderbird;
 
 pub use export::write;
 pub use file::{MAX_FILE, read_file};
+
+/// Longer names of hosts and users are not believed.
+pub(crate) const LONGEST_NAME: usize = 1024;
 pub use lines::{BadLine, Reading};
 pub use matching::{Matched, match_listing};
 

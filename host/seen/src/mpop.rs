@@ -54,6 +54,10 @@ fn head(line: &Line<'_>, reading: &mut Reading) -> Option<(Mailbox, u64)> {
 }
 
 pub(crate) fn parse_head(octets: &[u8]) -> Option<(Mailbox, u64)> {
+    // Every entry carries it.
+    if octets.len() > crate::LONGEST_NAME {
+        return None;
+    }
     let (count, rest) = split_once(octets.strip_prefix(b" ")?, b' ')?;
     let (host, user) = split_once(rest, b' ')?;
     let count = number::<u64>(count).filter(|count| *count > 0)?;

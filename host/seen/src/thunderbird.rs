@@ -31,6 +31,10 @@ pub(crate) fn read(octets: &[u8]) -> Reading {
 }
 
 fn head(name: &[u8]) -> Option<Mailbox> {
+    // Every entry carries it.
+    if name.len() > crate::LONGEST_NAME {
+        return None;
+    }
     let (host, user) = split_once(name, b' ')?;
     Some(Mailbox { user: text(user)?, host: text(host)?, port: None })
 }

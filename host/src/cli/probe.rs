@@ -34,7 +34,7 @@ pub(super) fn probe(context: &Context, args: &Args) -> Outcome {
     let (_, config) = context.load()?;
     let (id, settings) = account::find(&config, &args.account)?;
     let bar = account::spinner("connecting");
-    let leases = Leases::new(Leases::shared_directory());
+    let leases = Leases::of_machine();
     let stage = |doing: &'static str| bar.set_message(doing);
     let now = Clock::system().now();
     let probed = Probed { id, account: settings, base: &config.base, now, leases: &leases, stage: &stage };

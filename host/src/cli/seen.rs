@@ -340,7 +340,7 @@ impl Ledger<'_> {
     }
 
     async fn list(&self, spool: &dyn Spool, change: bool) -> Result<Holdings, Failure> {
-        let leases = Leases::new(Leases::shared_directory());
+        let leases = Leases::of_machine();
         let keeping = change.then_some(Keeping { spool, leases: &leases });
         let bar = account::spinner("listing what is on the server");
         let listed = source::list(self.id, self.account, &self.config.base, keeping, now()).await;

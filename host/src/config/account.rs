@@ -147,6 +147,8 @@ pub struct OwnOAuth {
     pub tenant: Option<String>,
     /// PEM file of the only authorities to trust for these endpoints, absolute.
     pub ca_file: Option<PathBuf>,
+    /// The account's proxy: the provider must not see past it.
+    pub proxy: Option<Proxy>,
 }
 
 /// How a first token is obtained.

@@ -75,6 +75,10 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
         "sessions_per_host",
     ];
     let is_word = |ch: char| ch.is_alphanumeric() || "_-$".contains(ch);
+    // A line that begins with anything but a key goes on with a list or a text, which may be a command's arguments.
+    if line.contains('=') && !line.trim_start().starts_with('[') && !begins_with_key(line.trim_start()) {
+        return ("", true);
+    }
     let before_sign = line.find('=').unwrap_or(line.len());
     if !line.trim_start().starts_with('[') && before_sign == line.len() {
         let end = line.trim_end().find(char::is_whitespace).unwrap_or(line.len());
@@ -93,4 +97,13 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
     // A sign without a word before it: nothing is known of what follows.
     let odd = line.match_indices('=').find(|(at, _)| !line[..*at].trim_end().ends_with(is_word));
     odd.map_or((line, false), |(at, _)| (&line[..at], true))
+}
+
+/// Whether a line begins with a key, bare or quoted, and its `=`.
+fn begins_with_key(line: &str) -> bool {
+    let after = match line.chars().next() {
+        Some(quote @ ('"' | '\'')) => line[1..].split_once(quote).map(|(_, after)| after),
+        _ => Some(line.trim_start_matches(|ch: char| ch.is_alphanumeric() || "-_.$".contains(ch))),
+    };
+    after.is_some_and(|after| after.trim_start().starts_with('='))
 }

@@ -140,6 +140,11 @@ impl Error {
         }
     }
 
+    /// Whether it is the answer to a login.
+    pub(super) fn refused_login(&self) -> bool {
+        matches!(self, Self::Pop3(postroom_pop3::Error::Rejected(refused)) if refused.verb.is_authentication())
+    }
+
     /// Whether the server lost step over commands that were sent ahead.
     pub(super) fn lost_step(&self) -> bool {
         matches!(self, Self::Pop3(postroom_pop3::Error::OutOfStep { .. }))
@@ -176,7 +181,7 @@ impl Error {
             }
             Self::Secret(_) => "correct `password` of this account".to_owned(),
             Self::NotOurs(NotOurs::Taken { .. }) => "stop the other one, or disable this account".to_owned(),
-            Self::NotOurs(NotOurs::Io { .. }) => "see who owns that directory, and that it can be written".to_owned(),
+            Self::NotOurs(NotOurs::Io { .. }) => "sockets are needed for that: see the limits this process runs under".to_owned(),
             Self::TooSoon { .. } => "nothing is wrong: it is polled again by itself".to_owned(),
             Self::NoUniqueIds => {
                 "take mail off this server as soon as it is safe here: delete = { when = \"spooled\", after = \"0s\" }".to_owned()

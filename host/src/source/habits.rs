@@ -14,12 +14,16 @@ use crate::config::AccountConfig;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Server {
-    /// Least seconds between two logins of one account, from CAPA or learnt from refusals.
-    pub login_delay: u64,
+    /// Least seconds between two logins of one account, as CAPA says.
+    pub advertised_delay: u64,
+    /// The same as learnt from refused logins; forgotten as logins succeed.
+    pub learnt_delay: u64,
     /// Until when commands are sent one by one: the server lost step when they came together.
     pub one_by_one_until: Option<Timestamp>,
-    /// It hangs up when asked for CAPA.
-    pub no_capa: bool,
+    /// It answered CAPA once, so that a connection that breaks there is just that.
+    pub capa: bool,
+    /// Until when CAPA is not asked for: the server hung up at it, and a login without it succeeded.
+    pub no_capa_until: Option<Timestamp>,
     /// It refuses TOP, or its answers cannot be used.
     pub no_top: bool,
 }
@@ -50,6 +54,8 @@ pub(super) struct Maildrop {
 
 /// So many confirmed deletions that did not last show that the server does not delete.
 const RETURNED: u32 = 3;
+/// How long CAPA is not asked for.
+const NO_CAPA: Duration = Duration::from_secs(7 * 86_400);
 /// How long commands are sent one by one after a server lost step.
 const ONE_BY_ONE: Duration = Duration::from_secs(7 * 86_400);
 
@@ -64,9 +70,29 @@ impl Server {
         self.one_by_one_until = Some(now.after(ONE_BY_ONE));
     }
 
-    /// It said that the login came too soon: the delay is longer than was known. At most an hour.
+    /// It refused a login as too soon: the delay is longer than was known. At most an hour.
     pub(super) fn too_soon(&mut self) {
-        self.login_delay = (self.login_delay * 2).clamp(60, 3600);
+        self.learnt_delay = (self.learnt_delay * 2).clamp(60, 3600);
+    }
+
+    /// A login succeeded: what was learnt may have been a bad hour of the server's.
+    pub(super) fn let_in(&mut self) {
+        self.learnt_delay = if self.learnt_delay <= 60 { 0 } else { self.learnt_delay / 2 };
+    }
+
+    /// Least seconds between two logins.
+    pub(super) fn login_delay(&self) -> u64 {
+        self.advertised_delay.max(self.learnt_delay)
+    }
+
+    /// Whether CAPA is to be asked for.
+    pub(super) fn asks_capa(&self, now: Timestamp) -> bool {
+        self.no_capa_until.is_none_or(|until| until <= now)
+    }
+
+    /// It hung up at CAPA, and let us in without.
+    pub(super) fn hung_up_at_capa(&mut self, now: Timestamp) {
+        self.no_capa_until = Some(now.after(NO_CAPA));
     }
 }
 
@@ -78,8 +104,8 @@ impl Maildrop {
 
     /// When the next login is allowed.
     pub(super) fn next_login(&self, server: &Server) -> Option<Timestamp> {
-        let last = self.last_login.filter(|_| server.login_delay > 0)?;
-        Some(last.after(Duration::from_secs(server.login_delay)))
+        let last = self.last_login.filter(|_| server.advertised_delay > 0)?;
+        Some(last.after(Duration::from_secs(server.advertised_delay)))
     }
 }
 
@@ -141,10 +167,17 @@ mod tests {
         let delays: Vec<_> = (0..8)
             .map(|_| {
                 server.too_soon();
-                server.login_delay
+                server.login_delay()
             })
             .collect();
         assert_eq!(delays, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        let delays: Vec<_> = (0..8)
+            .map(|_| {
+                server.let_in();
+                server.login_delay()
+            })
+            .collect();
+        assert_eq!(delays, [1800, 900, 450, 225, 112, 56, 0, 0], "forgotten as logins succeed");
     }
 
     #[test]
@@ -160,8 +193,8 @@ mod tests {
     #[test]
     fn notes_that_cannot_be_read_count_as_none_and_unknown_fields_are_left_out() {
         assert_eq!(read::<Server>(Some("not json".to_owned())), Server::default());
-        let newer = r#"{"login_delay":300,"of_a_newer_version":1}"#.to_owned();
-        assert_eq!(read::<Server>(Some(newer)).login_delay, 300);
+        let newer = r#"{"advertised_delay":300,"of_a_newer_version":1}"#.to_owned();
+        assert_eq!(read::<Server>(Some(newer)).advertised_delay, 300);
         assert_eq!(written(&Server::default()), None);
     }
 }

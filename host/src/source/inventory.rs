@@ -91,18 +91,18 @@ pub async fn list(
     let purse = Purses::default().of(id, account, base).await?;
     let Some(Keeping { spool, leases }) = keeping else {
         let Maildrop { wire, session, .. } =
-            session::open(account, base, &purse, &mut habits::Server::default()).await?;
+            session::open(account, base, &purse, &mut habits::Server::default(), now).await?;
         return listed(wire, session).await;
     };
     leases.take(id, account)?;
     let mut habits = Habits::recall(spool, id, account).await?;
     if let Some(next) = habits.maildrop.next_login(&habits.server).filter(|next| *next > now) {
-        return Err(Error::TooSoon { delay: habits.server.login_delay, wait: next.since(now) });
+        return Err(Error::TooSoon { delay: habits.server.advertised_delay, wait: next.since(now) });
     }
-    let opened = session::open(account, base, &purse, &mut habits.server).await;
+    let opened = session::open(account, base, &purse, &mut habits.server, now).await;
     if opened.is_ok() {
         habits.maildrop.logged_in = true;
-        habits.maildrop.last_login = (habits.server.login_delay > 0).then_some(now);
+        habits.maildrop.last_login = (habits.server.advertised_delay > 0).then_some(now);
     }
     habits.keep(spool, now).await?;
     let Maildrop { wire, session, .. } = opened?;

@@ -69,7 +69,7 @@ async fn within_limits(
     if let Some(next) = habits.maildrop.next_login(&habits.server).filter(|next| *next > now) {
         let wait = next.since(now);
         report.wait = Some(wait);
-        return Err(Error::TooSoon { delay: habits.server.login_delay, wait });
+        return Err(Error::TooSoon { delay: habits.server.advertised_delay, wait });
     }
     let ended = visits(host, live, id, account, &mut habits, report).await;
     let now = host.clock.now();
@@ -82,13 +82,16 @@ async fn within_limits(
                 }
             }
             Trouble::TooOften => {
-                habits.server.too_soon();
-                report.wait = report.wait.or(Some(Duration::from_secs(habits.server.login_delay)));
+                // Only what was said inside the protection the account asks for is remembered.
+                if error.refused_login() {
+                    habits.server.too_soon();
+                }
+                report.wait = report.wait.or(Some(Duration::from_secs(habits.server.login_delay().max(60))));
             }
             Trouble::Network | Trouble::Credentials | Trouble::Person | Trouble::Passing => {}
         }
     }
-    report.floor = Duration::from_secs(habits.server.login_delay);
+    report.floor = Duration::from_secs(habits.server.login_delay());
     if !host.rehearsing() {
         habits.keep(host.spool.as_ref(), now).await?;
         let arrivals = host.spool.arrivals(id, ARRIVALS).await?;

@@ -139,7 +139,7 @@ pub async fn probe(id: &AccountId, account: &AccountConfig, base: &Path) -> Resu
     let purse: Purse = purses.of(id, account, base).await?;
     let mut server = habits::Server::default();
     let session::Maildrop { mut wire, session, .. } =
-        session::open(account, base, &purse, &mut server).await?;
+        session::open(account, base, &purse, &mut server, crate::clock::Clock::system().now()).await?;
     let (session, stat) = wire.ask("STAT", session.stat()).await?;
     let stat = stat?;
     wire.quit(session.quit()?).await??;

@@ -23,6 +23,8 @@ pub struct Report {
     pub remapped: u64,
     /// Messages that stay on the server because it would not give them out or they are too large, with the reason.
     pub refused: Vec<String>,
+    /// How many more than those told above.
+    pub refused_more: u64,
     /// Deletions the server confirmed.
     pub removed: u64,
     /// In a rehearsal: what would become of each message listed.

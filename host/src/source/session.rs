@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_dial::{Client, Peer, ProxyLogin, Route, Socks5};
+use postroom_mail::Timestamp;
 use postroom_pop3::session::{LoginAnswer, StlsAnswer};
 use postroom_pop3::{Authorization, Channel, Class, Credentials, Mechanism, Nonce, Session, Transaction};
 use zeroize::Zeroizing;
@@ -41,24 +42,36 @@ pub(super) async fn open(
     base: &Path,
     purse: &Purse,
     server: &mut habits::Server,
+    now: Timestamp,
 ) -> Result<Maildrop, Error> {
     let mut fresh = false;
+    let mut without = !server.asks_capa(now);
     loop {
         let credentials = credentials(account, base, purse, fresh).await?;
-        let Greeted { wire, session, peer } = greet(account, base).await?;
-        let (mut wire, session) = match capabilities(wire, session, server).await {
-            Ok(ready) => ready,
-            // Some servers hang up instead of refusing CAPA: the next connection does without.
-            Err(_) if server.no_capa => {
-                let Greeted { wire, session, .. } = greet(account, base).await?;
-                (wire, session)
-            }
-            Err(error) => return Err(error),
-        };
+        let Greeted { mut wire, mut session, peer } = greet(account, base).await?;
+        if !without {
+            (wire, session) = match capabilities(wire, session).await {
+                Ok(ready) => ready,
+                // Some servers hang up instead of refusing CAPA: the next connection does without. Not one that answered it
+                // before: whoever can break a connection could choose the mechanism. And a token needs CAPA.
+                Err(error) if hung_up(&error) && !server.capa && !credentials.is_bearer() => {
+                    without = true;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            server.capa |= session.capabilities().is_some();
+        }
         let mechanism = mechanism(account, &session, &credentials)?;
         let login = session.login_by(mechanism, &credentials, nonce()?)?;
         match wire.ask("the login", login).await? {
-            LoginAnswer::Accepted(session) => return Ok(Maildrop { wire, session, peer }),
+            LoginAnswer::Accepted(session) => {
+                if without && server.asks_capa(now) {
+                    server.hung_up_at_capa(now);
+                }
+                server.let_in();
+                return Ok(Maildrop { wire, session, peer });
+            }
             LoginAnswer::Refused(_, refused) if refused.class() == Class::TokenExpired && !fresh => {
                 fresh = true
             }
@@ -67,29 +80,23 @@ pub(super) async fn open(
     }
 }
 
-/// Asks what the server can do, unless it is known to hang up at that. CAPA is optional (RFC 2449).
+/// Asks what the server can do. CAPA is optional (RFC 2449).
 async fn capabilities(
     mut wire: Wire,
     session: Session<Authorization>,
-    server: &mut habits::Server,
 ) -> Result<(Wire, Session<Authorization>), Error> {
-    if server.no_capa {
-        return Ok((wire, session));
-    }
-    match wire.ask("CAPA", session.capa()).await {
-        Ok((session, _)) => Ok((wire, session)),
-        Err(error) => {
-            let hung_up = matches!(
-                error,
-                Error::Pop3(postroom_pop3::Error::ServerMisbehaved(
-                    postroom_pop3::ServerMisbehaved::Closed { .. }
-                )) | Error::Broken { .. }
-                    | Error::Silent { .. }
-            );
-            server.no_capa = hung_up;
-            Err(error)
-        }
-    }
+    let (session, _) = wire.ask("CAPA", session.capa()).await?;
+    Ok((wire, session))
+}
+
+fn hung_up(error: &Error) -> bool {
+    use postroom_pop3::{Error as Pop3, ServerMisbehaved};
+    matches!(
+        error,
+        Error::Pop3(Pop3::ServerMisbehaved(ServerMisbehaved::Closed { .. }))
+            | Error::Broken { .. }
+            | Error::Silent { .. }
+    )
 }
 
 /// The one that is configured, never a weaker one; else the best that is offered.

@@ -15,7 +15,7 @@ use super::session;
 use crate::config::{AccountConfig, Flow, Login, OAuth, OwnOAuth};
 
 /// How long a request to a token endpoint, or a command that prints a token, may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What one account logs in with, when that is a token.
 pub(super) enum Purse {
@@ -108,7 +108,23 @@ pub(crate) async fn registration(
 ) -> Result<(Http, Client), Error> {
     let trust = crate::config::Trust { ca_file: own.ca_file.clone(), ..Default::default() };
     let tls = session::prepare(&trust).await?.config();
-    let http = Http::new(rustls::ClientConfig::clone(&tls), LIMIT)?;
+    let tls = rustls::ClientConfig::clone(&tls);
+    let http = match &own.proxy {
+        None => Http::new(tls, LIMIT)?,
+        Some(proxy) => {
+            let address = match proxy.host.contains(':') {
+                true => format!("[{}]:{}", proxy.host, proxy.port),
+                false => format!("{}:{}", proxy.host, proxy.port),
+            };
+            match &proxy.login {
+                None => Http::through(tls, LIMIT, &address, None)?,
+                Some((user, password)) => {
+                    let password = session::read(password, base).await?;
+                    Http::through(tls, LIMIT, &address, Some((user, password.expose())))?
+                }
+            }
+        }
+    };
     let secret = match &own.client_secret {
         Some(secret) => Some(Zeroizing::new(session::read(secret, base).await?.expose().to_owned())),
         None => None,

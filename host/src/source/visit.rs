@@ -28,6 +28,8 @@ use crate::supervise::Host;
 
 /// What is absent from the server is remembered at least so long: some servers bring mail back.
 const TOMBSTONE: Duration = Duration::from_secs(90 * 86_400);
+/// So many messages that stay are told one by one; the others are counted.
+const REFUSED: usize = 100;
 /// So long before its end a certificate is warned about.
 const EXPIRY: Duration = Duration::from_secs(14 * 86_400);
 
@@ -68,7 +70,7 @@ pub(super) async fn visit(
         Ok(purse) => purse,
         Err(error) => return (Err(error), false),
     };
-    let opened = session::open(account, base, &purse, &mut habits.server).await;
+    let opened = session::open(account, base, &purse, &mut habits.server, host.clock.now()).await;
     let Maildrop { wire, session, peer } = match opened {
         Ok(maildrop) => maildrop,
         Err(error) => return (Err(error), false),
@@ -87,7 +89,7 @@ impl Visit<'_> {
         let now = self.host.clock.now();
         self.habits.maildrop.logged_in = true;
         self.habits.maildrop.in_use_since = None;
-        self.habits.maildrop.last_login = (self.habits.server.login_delay > 0).then_some(now);
+        self.habits.maildrop.last_login = (self.habits.server.advertised_delay > 0).then_some(now);
         if let Some(ends) = peer.filter(|peer| peer.expires_within(now.0 / 1000, EXPIRY)) {
             let soonest =
                 ends.certificates.iter().map(|certificate| certificate.not_after).min().unwrap_or(0);
@@ -112,13 +114,14 @@ impl Visit<'_> {
 
     /// After the login the answer may be another (RFC 2449 section 5).
     async fn capabilities(&mut self, session: Session<Transaction>) -> Result<Session<Transaction>, Error> {
-        if self.habits.server.no_capa {
+        if !self.habits.server.asks_capa(self.host.clock.now()) {
             return Ok(session);
         }
         let (session, answer) = self.wire.ask("CAPA", session.capa()).await?;
         let Ok(capabilities) = answer else { return Ok(session) };
-        if let Some(delay) = capabilities.login_delay {
-            self.habits.server.login_delay = delay.seconds.min(24 * 3600);
+        self.habits.server.advertised_delay =
+            capabilities.login_delay.map_or(0, |delay| delay.seconds.min(24 * 3600));
+        if self.habits.server.advertised_delay > 0 {
             self.habits.maildrop.last_login = Some(self.host.clock.now());
         }
         let hides = self
@@ -261,6 +264,10 @@ impl Visit<'_> {
 
     /// A message stays on the server.
     pub(super) fn refuse(&mut self, reason: String) {
+        if self.report.refused.len() >= REFUSED {
+            self.report.refused_more += 1;
+            return;
+        }
         self.host.observer.tell(Progress::Refused { account: self.id.clone(), reason: reason.clone() });
         self.report.refused.push(reason);
     }

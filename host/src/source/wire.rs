@@ -18,7 +18,7 @@ const READ: usize = 64 * 1024;
 /// A reply may take so many times the idle limit, and a second for each so many octets received: one that trickles in is
 /// as bad as none, whatever size the server claimed.
 const PATIENCE: u32 = 10;
-const SLOWEST: u64 = 1024;
+const SLOWEST: u64 = 4096;
 
 /// `QUIT` may take so many times longer than any other answer: a mass deletion takes minutes.
 const QUIT: u32 = 5;

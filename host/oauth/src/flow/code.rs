@@ -68,16 +68,12 @@ impl<'a> CodeFlow<'a> {
     /// Waits for the browser to come back, at most for `limit`, and fetches the token.
     ///
     /// # Errors
-    /// [`Error::TimedOut`], [`Error::Denied`], [`Error::WrongState`], or what the token endpoint refused.
+    /// [`Error::TimedOut`], [`Error::Denied`], or what the token endpoint refused.
     pub async fn wait(self, http: &Http, limit: Duration) -> Result<Grant, Error> {
         let Self { client, loopback, redirect, state, verifier, .. } = self;
-        let account = client.account.clone();
         let back = tokio::time::timeout(limit, loopback.redirected(state.secret()))
             .await
-            .map_err(|_| Error::TimedOut { account: account.clone() })??;
-        if !back.state_matches {
-            return Err(Error::WrongState { account });
-        }
+            .map_err(|_| Error::TimedOut { account: client.account.clone() })??;
         let code = match (back.code, back.error) {
             (_, Some(error)) => {
                 let said = back.error_description.unwrap_or_else(|| error.clone());

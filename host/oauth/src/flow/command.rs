@@ -94,7 +94,11 @@ impl TokenCommand {
             Ok(status) => {
                 let complaint = String::from_utf8_lossy(&complaint);
                 // Debugging output often repeats the token.
-                let secrets: Vec<&str> = printed.split_whitespace().filter(|word| word.len() >= 8).collect();
+                let secrets: Vec<&str> = printed
+                    .split(|ch: char| ch.is_whitespace() || "\"{}:,=".contains(ch))
+                    .filter(|word| word.len() >= 8)
+                    .collect();
+                let complaint = without_tokens(&complaint);
                 let how = status
                     .code()
                     .map_or_else(|| "was killed".into(), |code| format!("ended with exit code {code}"));
@@ -167,4 +171,19 @@ async fn first_of(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
     kept
+}
+
+/// Words that could be a token: long, and of nothing but what tokens are made of.
+fn without_tokens(complaint: &str) -> String {
+    let of_token = |ch: char| ch.is_ascii_alphanumeric() || "-._~+/=".contains(ch);
+    let mut clean = String::with_capacity(complaint.len());
+    let mut rest = complaint;
+    while let Some(start) = rest.find(of_token) {
+        let end = rest[start..].find(|ch| !of_token(ch)).map_or(rest.len(), |length| start + length);
+        clean.push_str(&rest[..start]);
+        clean.push_str(if end - start > 24 { "(not shown)" } else { &rest[start..end] });
+        rest = &rest[end..];
+    }
+    clean.push_str(rest);
+    clean
 }

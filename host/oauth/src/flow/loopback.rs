@@ -16,6 +16,8 @@ use crate::error::Error;
 const LONGEST_HEAD: usize = 16 * 1024;
 /// How long one connection has to say what it wants; browsers open some in advance and say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause after an accept that failed.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many connections are served at once.
 const CONNECTIONS: usize = 16;
 
@@ -51,6 +53,10 @@ impl Loopback {
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < CONNECTIONS => {
+                    if accepted.is_err() {
+                        // Out of descriptors, perhaps: not to be asked for at once.
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     if let Ok((stream, _)) = accepted {
                         let (state, port) = (state.to_owned(), self.port);
                         connections.spawn(async move {
@@ -92,7 +98,8 @@ async fn serve(mut stream: TcpStream, state: &str, port: u16) -> Option<Redirect
     // The page is a courtesy: what the browser brought counts even if it does not wait for it.
     let _ = stream.write_all(page.as_bytes()).await;
     let _ = stream.shutdown().await;
-    back
+    // Any page could have sent the browser here with a made-up answer: the true one may still come.
+    back.filter(|back| back.state_matches)
 }
 
 /// Reads `GET /?code=...&state=...`; `None` for every other request.

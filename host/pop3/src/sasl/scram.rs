@@ -22,7 +22,7 @@ use crate::error::Unencodable;
 /// The fewest iterations accepted.
 pub const LEAST_ITERATIONS: u32 = 4096;
 /// The most iterations accepted.
-pub const MOST_ITERATIONS: u32 = 1_000_000;
+pub const MOST_ITERATIONS: u32 = 200_000;
 
 type Wiped = Zeroizing<Vec<u8>>;
 

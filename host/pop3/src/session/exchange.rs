@@ -179,7 +179,8 @@ impl StatusLine {
         let Some(line) = self.0.next(input)? else {
             return Ok(None);
         };
-        let status = Status::parse(line.octets)
+        let clean = without(line.octets, secrets);
+        let status = Status::parse(&clean)
             .filter(|status| status.indicator != Indicator::Continue || verb == Verb::Auth);
         let Some(status) = status else {
             let hidden = verb.is_authentication();
@@ -193,7 +194,7 @@ impl StatusLine {
             Indicator::Err => Said::Err(Rejection {
                 verb,
                 code: status.code,
-                text: shown(&without(status.text, secrets)),
+                text: shown(status.text),
                 codes_promised: core
                     .capabilities
                     .as_ref()

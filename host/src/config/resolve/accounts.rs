@@ -50,8 +50,12 @@ pub(super) fn account(
     }
     consent(tls, raw.insecure_plaintext.as_deref(), at, findings);
     let trust = trust(&mut raw, tls, at, base, findings);
-    let login = login(&mut raw, at, base, findings);
-    let login = login?;
+    let mut login = login(&mut raw, at, base, findings)?;
+    let proxy =
+        raw.proxy.take().map(|word| Proxy { host: word.0.host, port: word.0.port, login: word.0.login });
+    if let Login::OAuth(OAuth::Own(own)) = &mut login {
+        own.proxy.clone_from(&proxy);
+    }
     let auth = raw.auth.unwrap_or_default();
     if auth.is_token() != matches!(login, Login::OAuth(_)) && auth != Auth::Auto {
         let text = format!("{} does not go with what the account logs in with", called(&key("auth")));
@@ -69,7 +73,7 @@ pub(super) fn account(
         port,
         tls,
         trust,
-        proxy: raw.proxy.map(|word| Proxy { host: word.0.host, port: word.0.port, login: word.0.login }),
+        proxy,
         user: raw.user,
         login,
         auth,
@@ -261,6 +265,7 @@ fn oauth2(
         flow,
         tenant: raw.tenant,
         ca_file: raw.ca_file.map(|file| plain_join(base, &file)),
+        proxy: None,
     })))
 }
 

@@ -86,3 +86,29 @@ fn a_configuration_shows_where_its_secrets_are_but_not_the_arguments_of_commands
     let shown = format!("{:?}", load(&text));
     assert!(!shown.contains("hunter2") && shown.contains("pass"), "{shown}");
 }
+
+#[test]
+fn the_arguments_of_a_command_on_lines_of_their_own_are_not_shown() {
+    for line in [
+        "\"curl -d user=bob:hunter2 https://x\" x",
+        "\"curl -u bob:hunter2 host=x\" x",
+        "'user = hunter2' ]]",
+        "{ x = \"hunter2\" } x",
+    ] {
+        shows_nothing(&GOOD.replace(
+            "password = { file = \"secrets/home\" }",
+            &format!("password = {{ command = [\n  \"sh\", \"-c\",\n  {line}\n] }}"),
+        ));
+    }
+}
+
+#[test]
+fn the_password_of_a_proxy_is_not_shown() {
+    for proxy in [
+        format!("\"socks5://me:{CANARY}@127.0.0.1:1080\""),
+        format!("{{ socks5 = \"127.0.0.1\", user = \"me\", password = \"{CANARY}\" }}"),
+        format!("{{ socks5 = \"me:{CANARY}@127.0.0.1:1\" }}"),
+    ] {
+        shows_nothing(&GOOD.replace("user = \"me", &format!("proxy = {proxy}\nuser = \"me")));
+    }
+}
