@@ -199,6 +199,9 @@ settings = { sink = "vault", key = "{account}/{sha256}.eml" }
 
 /// A small plain mail with CRLF line ends.
 pub(crate) fn mail(subject: &str) -> Vec<u8> {
-    format!("From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\n\r\nHello.\r\n")
-        .into_bytes()
+    let id = subject.replace(' ', ".");
+    format!(
+        "From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\nMessage-ID: <{id}@field.example>\r\n\r\nHello.\r\n"
+    )
+    .into_bytes()
 }

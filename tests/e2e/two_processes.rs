@@ -99,7 +99,7 @@ impl Stand {
         let second = &stand.daemons[1];
         until("the second says who has the maildrop", &[second], || {
             let said = second.said();
-            said.contains("is handled already, by account `home` of the postroom process")
+            said.contains("is handled already, by the process")
         })
         .await;
         assert!(stand.daemons[1].said().contains(&stand.daemons[0].child.id().to_string()));

@@ -1,9 +1,9 @@
 //! Which message is which from one session to the next: quirks 30 to 33, 35 and 60.
 
-use postroom_tests::scripted::{Script, Stored, message, on};
+use postroom_tests::scripted::{Message, Script, Stored, Then, message, on};
 
 use crate::bench;
-use crate::mail::{mail, many, one, three};
+use crate::mail::{mail, many, one, scan, three};
 use crate::scenario::{Scenario, scenario};
 
 #[test]
@@ -12,7 +12,7 @@ fn identity() {
 }
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [reuse(), resets(), empties()].into_iter().flatten().collect()
+    [reuse(), resets(), empties(), reviewed()].into_iter().flatten().collect()
 }
 
 fn server() -> Script {
@@ -33,6 +33,76 @@ fn renamed(maildrop: &mut [Stored], prefix: &str) {
 
 fn both(subjects: &[&str]) -> Vec<Vec<u8>> {
     subjects.iter().map(|subject| mail(subject)).collect()
+}
+
+fn without_uidl(messages: Vec<Message>) -> Script {
+    Script::new(messages).capable(&["USER"]).rule(on("UIDL").say("-ERR unknown command\r\n"))
+}
+
+const SPOOLED: &str = "{ when = \"spooled\" }";
+
+/// What a review found.
+fn reviewed() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "no_uidl_and_a_message_that_breaks_the_session_costs_that_message_only",
+            without_uidl(three()).rule(on("RETR").number(1).only(-6).then(Then::Close)),
+        )
+        .quirks(&[33, 38])
+        .delete_from(1, SPOOLED)
+        .stores_only(&["b", "c"])
+        .leaves(&["a"])
+        .ended("SQ"),
+        scenario(
+            "no_uidl_and_the_same_octets_again_after_their_removal_are_mail_again",
+            without_uidl(vec![message("x", scan("page"))])
+                .change(2, |maildrop| maildrop.push(Stored::new(message("y", scan("page"))))),
+        )
+        .quirks(&[33])
+        .delete_from(1, SPOOLED)
+        .polls(2)
+        .stores(vec![scan("page"), scan("page")])
+        .leaves(&[]),
+        scenario("no_uidl_and_a_time_to_stay_is_refused", without_uidl(three()))
+            .quirks(&[33])
+            .delete_from(1, "{ when = \"spooled\", after = \"7d\" }")
+            .stores_only(&[])
+            .parks(1, &["UIDL"])
+            .ended("."),
+        scenario(
+            "equal_headers_do_not_make_another_message_known",
+            Script::new(vec![message("1", scan("a page"))]).change(2, |maildrop| {
+                maildrop[0] = Stored::new(message("1", scan("another page, and longer")));
+            }),
+        )
+        .quirks(&[30])
+        .tests(&[16])
+        .polls(2)
+        .stores(vec![scan("a page"), scan("another page, and longer")]),
+        scenario(
+            "a_top_that_breaks_the_session_does_not_keep_new_mail_away",
+            server().rule(on("TOP").say("").then(Then::Close)).change(2, |maildrop| {
+                replaced(maildrop, "a", "another a");
+                maildrop.push(Stored::new(one("d")));
+            }),
+        )
+        .quirks(&[46])
+        .tests(&[9])
+        .polls(2)
+        .stores(both(&["a", "b", "c", "another a", "d"]))
+        .leaves(&["a", "b", "c", "d"])
+        .ended("QSQ"),
+        scenario(
+            "a_reply_too_many_before_a_slow_one_does_not_shift_the_batch",
+            server()
+                .capable(&["USER", "UIDL", "PIPELINING"])
+                .rule(on("RETR").number(1).once().bend(|octets| [octets.clone(), octets].concat()))
+                .rule(on("RETR").number(3).once().then(Then::Hold)),
+        )
+        .quirks(&[59])
+        .tests(&[26])
+        .ended(".+"),
+    ]
 }
 
 fn reuse() -> Vec<Scenario> {

@@ -4,9 +4,15 @@ use postroom_tests::scripted::{Message, message};
 
 pub(crate) fn mail(subject: &str) -> Vec<u8> {
     format!(
-        "From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\n\r\nHello {subject}.\r\n"
+        "From: a@field.example\r\nTo: user@home.example\r\nSubject: {subject}\r\nMessage-ID: <{subject}@field.example>\r\n\r\n\
+         Hello {subject}.\r\n"
     )
     .into_bytes()
+}
+
+/// As a scanner sends it: every header is the same, only the body tells messages apart.
+pub(crate) fn scan(page: &str) -> Vec<u8> {
+    format!("From: scanner@home.example\r\nSubject: scan\r\n\r\n{page}\r\n").into_bytes()
 }
 
 /// A message whose unique-id and subject are `name`.

@@ -7,11 +7,14 @@ use postroom_spool::{Seen, SeenBy};
 
 use super::error::Error;
 use super::print::Print;
+use super::retrieve::{broke, stumble_of};
 use super::visit::{Visit, uid};
 use crate::config::First;
 
 /// After so many older ones in a row, from the newest on, the rest counts as older: servers list by arrival, nearly.
 const OLDER: u32 = 20;
+/// So many refusals of TOP, and never an answer, show that the server does not have it.
+const REFUSALS: u32 = 3;
 
 /// Marks as seen what is not wanted, before anything is retrieved, and takes it out of `new`.
 pub(super) async fn seed(
@@ -60,21 +63,21 @@ async fn recent(
         *keep = date.is_none_or(|date| date >= since);
         older = if *keep { 0 } else { older + 1 };
     }
-    if visit.habits.server.no_top {
-        let text = "the server does not show headers (TOP), so the age of its mail is not known: all of it was taken";
-        visit.report.notes.push(text.to_owned());
-        keep.fill(true);
+    // Taking everything, perhaps years of it, is not what was asked for.
+    if visit.headers != Headers::Shown && !keep.is_empty() {
+        return Err(Error::NoHeaders);
     }
     Ok((session, keep))
 }
 
-/// The header of one message; `None` when the server does not show it.
+/// The header of one message; `None` when the server does not show it, or when asking for it broke a session before.
 pub(super) async fn header(
     visit: &mut Visit<'_>,
     session: Session<Transaction>,
     entry: &Entry,
 ) -> Result<(Session<Transaction>, Option<Print>), Error> {
-    if visit.habits.server.no_top {
+    let now = visit.host.clock.now();
+    if !visit.habits.server.shows_headers(now) || stumble_of(&visit.stumbles, entry).is_some() {
         return Ok((session, None));
     }
     let limit = visit.limit();
@@ -84,15 +87,37 @@ pub(super) async fn header(
         print.take(octets);
         Ok(())
     };
-    let (session, answer) = visit.wire.drive("TOP", exchange, take).await?;
-    match answer {
-        Ok(_) => Ok((session, Some(print))),
-        Err(rejection) => {
-            // A code means trouble with this message; without one the command is not known.
-            visit.habits.server.no_top = rejection.code.is_none();
+    let answered = match visit.wire.drive("TOP", exchange, take).await {
+        Ok(answered) => answered,
+        Err(error) => return Err(broke(visit, entry, false, error).await?),
+    };
+    match answered {
+        (session, Ok(_)) => {
+            visit.headers = Headers::Shown;
+            Ok((session, Some(print)))
+        }
+        (session, Err(_)) => {
+            // One refusal is about that message; several and never an answer are about the command.
+            visit.headers = match visit.headers {
+                Headers::Shown => Headers::Shown,
+                Headers::Refused(times) if times + 1 >= REFUSALS => {
+                    visit.habits.server.refused_headers(now);
+                    Headers::Refused(times + 1)
+                }
+                Headers::Refused(times) => Headers::Refused(times + 1),
+            };
             Ok((session, None))
         }
     }
+}
+
+/// What a session showed of TOP so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Headers {
+    /// At least one header.
+    Shown,
+    /// So many refusals and nothing else.
+    Refused(u32),
 }
 
 /// An entry as seen now.

@@ -61,6 +61,11 @@ pub enum Error {
     /// Mail cannot be told apart.
     #[error("the server gives no unique-ids (UIDL), so mail that stays there cannot be told from new mail")]
     NoUniqueIds,
+    /// The age of mail cannot be known.
+    #[error(
+        "the server does not show headers (TOP), so the age of its mail is not known and first = {{ days = … }} cannot be done"
+    )]
+    NoHeaders,
     /// The spool failed: nothing more is retrieved, the connection is dropped without QUIT.
     #[error(transparent)]
     Spool(#[from] postroom_spool::Error),
@@ -124,7 +129,9 @@ impl Error {
             Self::TooSoon { .. } => Trouble::TooOften,
             // It may end at any time, and then this one is to take over.
             Self::NotOurs(NotOurs::Taken { .. }) => Trouble::Passing,
-            Self::Secret(_) | Self::Token(_) | Self::NotOurs(_) | Self::NoUniqueIds => Trouble::Person,
+            Self::Secret(_) | Self::Token(_) | Self::NotOurs(_) | Self::NoUniqueIds | Self::NoHeaders => {
+                Trouble::Person
+            }
             Self::Silent { doing, .. } if *doing == super::session::GREETING => Trouble::Network,
             Self::Silent { .. } | Self::Broken { .. } | Self::Spool(_) => Trouble::Passing,
         }
@@ -186,6 +193,7 @@ impl Error {
             Self::NoUniqueIds => {
                 "take mail off this server as soon as it is safe here: delete = { when = \"spooled\", after = \"0s\" }".to_owned()
             }
+            Self::NoHeaders => "say what to take by number: first = { newest = 100 }, or \"new\" or \"all\"".to_owned(),
             Self::Spool(_) => "the mail stays on the server until this is mended".to_owned(),
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn judge(
         ));
     }
     if strange {
-        if on_renumbering == Renumbered::Hold {
+        if on_renumbering == Renumbered::Hold && before >= FEW {
             return Verdict::Held(format!(
                 "all {new} unique-ids are unknown and {} known ones are gone: the server seems to have renumbered its mail. Set \
                  `renumbered` to \"match\", \"take-as-new\" or \"take-as-seen\"",

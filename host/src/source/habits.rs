@@ -24,8 +24,8 @@ pub(super) struct Server {
     pub capa: bool,
     /// Until when CAPA is not asked for: the server hung up at it, and a login without it succeeded.
     pub no_capa_until: Option<Timestamp>,
-    /// It refuses TOP, or its answers cannot be used.
-    pub no_top: bool,
+    /// Until when TOP is not asked for: it was refused whenever it was.
+    pub no_top_until: Option<Timestamp>,
 }
 
 /// What was learnt of one account's maildrop.
@@ -44,8 +44,10 @@ pub(super) struct Maildrop {
     pub short: u32,
     /// Listings in a row in which every unique-id was unknown.
     pub strange: u32,
-    /// Messages that came back after the server had confirmed their deletion.
+    /// Polls in a row after which mail came back whose deletion had been confirmed.
     pub returned: u32,
+    /// The server confirmed deletions in the last session.
+    pub deleted: bool,
     /// When the last login ended; only kept where the server has a login delay.
     pub last_login: Option<Timestamp>,
     /// Since when the maildrop has been locked by somebody else.
@@ -54,20 +56,23 @@ pub(super) struct Maildrop {
 
 /// So many confirmed deletions that did not last show that the server does not delete.
 const RETURNED: u32 = 3;
-/// How long CAPA is not asked for.
-const NO_CAPA: Duration = Duration::from_secs(7 * 86_400);
-/// How long commands are sent one by one after a server lost step.
-const ONE_BY_ONE: Duration = Duration::from_secs(7 * 86_400);
+/// How long what a server cannot do is not asked of it.
+const SPARED: Duration = Duration::from_secs(7 * 86_400);
+
+/// Whether something is still to be spared. One that ends later than any could comes from a clock that was ahead.
+fn spared(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_some_and(|until| until > now && until <= now.after(SPARED))
+}
 
 impl Server {
     /// Whether commands may be sent ahead.
     pub(super) fn may_pipeline(&self, now: Timestamp) -> bool {
-        self.one_by_one_until.is_none_or(|until| until <= now)
+        !spared(self.one_by_one_until, now)
     }
 
     /// It lost step.
     pub(super) fn lost_step(&mut self, now: Timestamp) {
-        self.one_by_one_until = Some(now.after(ONE_BY_ONE));
+        self.one_by_one_until = Some(now.after(SPARED));
     }
 
     /// It refused a login as too soon: the delay is longer than was known. At most an hour.
@@ -87,12 +92,22 @@ impl Server {
 
     /// Whether CAPA is to be asked for.
     pub(super) fn asks_capa(&self, now: Timestamp) -> bool {
-        self.no_capa_until.is_none_or(|until| until <= now)
+        !spared(self.no_capa_until, now)
+    }
+
+    /// Whether TOP is to be asked for.
+    pub(super) fn shows_headers(&self, now: Timestamp) -> bool {
+        !spared(self.no_top_until, now)
+    }
+
+    /// It refused TOP whenever it was asked.
+    pub(super) fn refused_headers(&mut self, now: Timestamp) {
+        self.no_top_until = Some(now.after(SPARED));
     }
 
     /// It hung up at CAPA, and let us in without.
     pub(super) fn hung_up_at_capa(&mut self, now: Timestamp) {
-        self.no_capa_until = Some(now.after(NO_CAPA));
+        self.no_capa_until = Some(now.after(SPARED));
     }
 }
 
@@ -103,8 +118,9 @@ impl Maildrop {
     }
 
     /// When the next login is allowed.
-    pub(super) fn next_login(&self, server: &Server) -> Option<Timestamp> {
-        let last = self.last_login.filter(|_| server.advertised_delay > 0)?;
+    pub(super) fn next_login(&self, server: &Server, now: Timestamp) -> Option<Timestamp> {
+        // A login in the future was noted by a clock that was ahead.
+        let last = self.last_login.filter(|last| server.advertised_delay > 0 && *last <= now)?;
         Some(last.after(Duration::from_secs(server.advertised_delay)))
     }
 }
@@ -186,8 +202,23 @@ mod tests {
         let now = Timestamp(1_000);
         assert!(server.may_pipeline(now));
         server.lost_step(now);
-        assert!(!server.may_pipeline(now.after(ONE_BY_ONE - Duration::from_secs(1))));
-        assert!(server.may_pipeline(now.after(ONE_BY_ONE)));
+        assert!(!server.may_pipeline(now.after(SPARED - Duration::from_secs(1))));
+        assert!(server.may_pipeline(now.after(SPARED)));
+    }
+
+    #[test]
+    fn what_a_clock_noted_that_was_years_ahead_binds_nobody() {
+        let now = Timestamp(1_000_000);
+        let server = Server {
+            advertised_delay: 300,
+            one_by_one_until: Some(now.after(SPARED * 100)),
+            ..Server::default()
+        };
+        assert!(server.may_pipeline(now));
+        let maildrop = Maildrop { last_login: Some(now.after(SPARED)), ..Maildrop::default() };
+        assert_eq!(maildrop.next_login(&server, now), None);
+        let maildrop = Maildrop { last_login: Some(now), ..Maildrop::default() };
+        assert_eq!(maildrop.next_login(&server, now), Some(now.after(Duration::from_secs(300))));
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub async fn list(
     };
     leases.take(id, account)?;
     let mut habits = Habits::recall(spool, id, account).await?;
-    if let Some(next) = habits.maildrop.next_login(&habits.server).filter(|next| *next > now) {
+    if let Some(next) = habits.maildrop.next_login(&habits.server, now).filter(|next| *next > now) {
         return Err(Error::TooSoon { delay: habits.server.advertised_delay, wait: next.since(now) });
     }
     let opened = session::open(account, base, &purse, &mut habits.server, now).await;

@@ -1,11 +1,14 @@
 //! One process for each maildrop of this machine, whatever state directory it uses: two would handle every message twice.
 //! The lock is a name in the kernel's space of abstract sockets: it ends with the process, leaves nothing behind, and does not
-//! depend on directories or the environment. What two machines do to each other is for their server's lock, or a shared spool.
+//! depend on directories or the environment. Another user of the machine could take a name and so keep an account from being
+//! polled, which the error says; no mail is lost by it. What two machines do to each other is for their server's lock, or a
+//! shared spool.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Mutex, PoisonError};
 
 use postroom_mail::{AccountId, Digest};
@@ -37,8 +40,19 @@ pub enum NotOurs {
 pub struct Leases {
     /// Names are told apart by this, so that tests do not meet.
     space: String,
-    held: Mutex<BTreeMap<AccountId, (Digest, UnixListener)>>,
+    held: Mutex<BTreeMap<AccountId, Held>>,
 }
+
+/// One maildrop. Nothing is ever sent to these sockets: it is their names that count.
+struct Held {
+    maildrop: Digest,
+    _lock: UnixDatagram,
+    /// Its name tells whose the lock is.
+    _owner: Option<UnixDatagram>,
+}
+
+/// So much of the kernel's list of sockets is looked at.
+const LIST: u64 = 4 << 20;
 
 impl Leases {
     /// Those of this machine.
@@ -54,22 +68,24 @@ impl Leases {
     pub(super) fn take(&self, id: &AccountId, account: &AccountConfig) -> Result<(), NotOurs> {
         let maildrop = name(account);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.get(id).is_some_and(|(of, _)| *of == maildrop) {
+        if held.get(id).is_some_and(|held| held.maildrop == maildrop) {
             return Ok(());
         }
-        let failed = |source| NotOurs::Io { source };
-        let address = format!("{}/{maildrop}", self.space);
-        let address = SocketAddr::from_abstract_name(address.as_bytes()).map_err(failed)?;
-        match UnixListener::bind_addr(&address) {
-            Ok(listener) => {
-                held.insert(id.clone(), (maildrop, listener));
+        // The account means another maildrop now; the old one may be what another account waits for.
+        held.remove(id);
+        let path = format!("{}/{maildrop}", self.space);
+        match bind(&path) {
+            Ok(lock) => {
+                let owner = bind(&format!("{path}/{}", std::process::id())).ok();
+                held.insert(id.clone(), Held { maildrop, _lock: lock, _owner: owner });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                drop(held);
                 let (user, host) = (account.user.clone(), account.host.clone());
-                Err(NotOurs::Taken { user, host, owner: owner(&address) })
+                Err(NotOurs::Taken { user, host, owner: owner(&path) })
             }
-            Err(error) => Err(failed(error)),
+            Err(source) => Err(NotOurs::Io { source }),
         }
     }
 
@@ -85,17 +101,22 @@ fn name(account: &AccountConfig) -> Digest {
     Digest::of_parts("maildrop/1", &[host.as_bytes(), &account.port.to_be_bytes(), account.user.as_bytes()])
 }
 
-/// The kernel knows who listens.
-fn owner(address: &SocketAddr) -> String {
-    let peer = UnixStream::connect_addr(address)
+fn bind(name: &str) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
+}
+
+/// The kernel lists the names; the owner's has the number of its process at the end.
+fn owner(path: &str) -> String {
+    let mut list = String::new();
+    let read = File::open("/proc/net/unix").and_then(|file| file.take(LIST).read_to_string(&mut list));
+    let prefix = format!("@{path}/");
+    let process = read
         .ok()
-        .and_then(|stream| rustix::net::sockopt::socket_peercred(&stream).ok());
-    match peer {
-        Some(peer) if peer.pid.as_raw_pid() == std::process::id().cast_signed() => {
-            "another account of this process".to_owned()
-        }
-        Some(peer) => format!("the process {} of user {}", peer.pid.as_raw_pid(), peer.uid.as_raw()),
-        None => "another postroom process".to_owned(),
+        .and_then(|_| list.lines().find_map(|line| line.split_once(&prefix)?.1.trim().parse::<u32>().ok()));
+    match process {
+        Some(process) if process == std::process::id() => "another account of this process".to_owned(),
+        Some(process) => format!("the process {process}"),
+        None => "another process".to_owned(),
     }
 }
 

@@ -96,7 +96,7 @@ pub async fn schedule(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
         let (accounts, limits) = (&live.config.accounts, &live.config.limits);
         schedule.follow(&live, &host.chance, Instant::now());
         let busy = schedule.busy();
-        host.leases.retain(|id| accounts.contains_key(id) || busy.contains(id));
+        host.leases.retain(|id| accounts.get(id).is_some_and(|account| account.enabled) || busy.contains(id));
         for id in schedule.due(accounts, limits, Instant::now()) {
             spawn_poll(&mut polls, &host, id);
         }

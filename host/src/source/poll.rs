@@ -66,7 +66,7 @@ async fn within_limits(
     }
     let mut habits = Habits::recall(host.spool.as_ref(), id, account).await?;
     let now = host.clock.now();
-    if let Some(next) = habits.maildrop.next_login(&habits.server).filter(|next| *next > now) {
+    if let Some(next) = habits.maildrop.next_login(&habits.server, now).filter(|next| *next > now) {
         let wait = next.since(now);
         report.wait = Some(wait);
         return Err(Error::TooSoon { delay: habits.server.advertised_delay, wait });

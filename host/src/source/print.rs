@@ -33,9 +33,13 @@ impl Print {
         }
     }
 
-    /// The fingerprint, whatever the line ends are and without the fields that servers change. `None` for a header that is
-    /// empty: all of those would look the same.
+    /// The fingerprint, whatever the line ends are and without the fields that servers change. `None` for a header that could
+    /// be another message's as well: one without `Message-ID` that does not have both `Received` and `Date` either.
     pub(super) fn digest(&self) -> Option<Digest> {
+        let has = |name: &str| self.header.split(|&octet| octet == b'\n').any(|line| is_field(line, name));
+        if !has("message-id") && !(has("received") && has("date")) {
+            return None;
+        }
         let mut kept = Vec::with_capacity(self.header.len());
         let mut skipping = false;
         for line in self.header.split(|&octet| octet == b'\n') {
@@ -72,6 +76,11 @@ fn rfc5322(text: &str) -> Option<i64> {
     // Comments such as "(CEST)" after the offset are common.
     let text = text.split('(').next().unwrap_or_default().trim();
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(jiff::Timestamp::as_second)
+}
+
+fn is_field(line: &[u8], name: &str) -> bool {
+    let (field, rest) = line.split_at(line.len().min(name.len()));
+    field.eq_ignore_ascii_case(name.as_bytes()) && rest.trim_ascii_start().starts_with(b":")
 }
 
 /// Where the header ends: at the first empty line that begins at or after `from`, or at the very start.
@@ -117,6 +126,13 @@ mod tests {
             .replace("Status: RO", "X-UIDL: 7");
         assert_eq!(print(&[other.replace("body", "another").as_bytes()]).digest(), one);
         assert_ne!(print(&[other.replace(" b\n", " c\n").as_bytes()]).digest(), one);
+    }
+
+    #[test]
+    fn a_header_that_another_message_may_have_too_has_no_print() {
+        assert_eq!(print(&[b"From: scanner@example.net\r\nSubject: scan\r\n\r\n"]).digest(), None);
+        assert_eq!(print(&[b"Date: Mon, 9 Mar 2026 09:00:00 +0100\r\nSubject: scan\r\n\r\n"]).digest(), None);
+        assert!(print(&[b"Subject: scan\r\nMESSAGE-ID : <1@example.net>\r\n\r\n"]).digest().is_some());
     }
 
     #[test]

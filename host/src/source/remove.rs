@@ -108,6 +108,7 @@ pub(super) async fn quit(
     }
     answer??;
     let count = marked.len() as u64;
+    visit.habits.maildrop.deleted = true;
     visit.host.spool.removed(marked, visit.host.clock.now()).await?;
     visit.report.removed += count;
     visit.host.observer.tell(Progress::Removed { account: visit.id.clone(), count });

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use postroom_mail::Uid;
 use postroom_pop3::{Listing, Session, Transaction};
-use postroom_spool::Adoption;
+use postroom_spool::{Adoption, SeenRow};
 
 use super::contact::header;
 use super::error::Error;
@@ -13,6 +13,8 @@ use super::print::Print;
 use super::retrieve::{Because, Wanted, key};
 use super::visit::{Visit, as_listed};
 
+/// Rows of the ledger that are read at once.
+const PAGE: usize = 10_000;
 /// So many are written down at once, so that a broken session does not cost all of them.
 const TOGETHER: usize = 100;
 
@@ -36,7 +38,7 @@ pub(super) async fn matched<'a>(
             let rows = visit.host.spool.resembling(visit.id, digest).await?;
             known = rows.into_iter().find(|row| {
                 let of = (row.uid.clone(), row.ordinal);
-                let same_size = row.size.is_none() || entry.size.is_none() || row.size == entry.size;
+                let same_size = row.size.is_some() && row.size == entry.size;
                 row.removed.is_none() && same_size && !here.contains(&of) && !taken.contains(&of)
             });
         }
@@ -58,6 +60,27 @@ pub(super) async fn matched<'a>(
         unknown.len()
     ));
     Ok((session, unknown))
+}
+
+/// Whether most of what the listing lacks can never be recognised: it was marked as seen, not retrieved, so that neither its
+/// header nor its content is known here.
+pub(super) async fn unknowable(visit: &mut Visit<'_>, here: &HashSet<(Uid, u32)>) -> Result<bool, Error> {
+    let (mut known, mut unknown) = (0_u64, 0_u64);
+    let mut after = None;
+    loop {
+        let rows = visit.host.spool.seen(visit.id, after, PAGE).await?;
+        let Some(last) = rows.last() else { return Ok(unknown > known) };
+        after = Some((last.uid.clone(), last.ordinal));
+        let gone = |row: &&SeenRow| {
+            row.absent == 0 && row.removed.is_none() && !here.contains(&(row.uid.clone(), row.ordinal))
+        };
+        for row in rows.iter().filter(gone) {
+            match row.header.is_some() || row.message.is_some() {
+                true => known += 1,
+                false => unknown += 1,
+            }
+        }
+    }
 }
 
 async fn adopt(visit: &mut Visit<'_>, adoptions: Vec<Adoption>) -> Result<(), Error> {

@@ -66,7 +66,7 @@ pub(super) async fn retrieve(
     here: &HashSet<(Uid, u32)>,
 ) -> Result<Session<Transaction>, Error> {
     let started = Instant::now();
-    let stumbles = visit.host.spool.stumbles(visit.id).await?;
+    let stumbles = visit.stumbles.clone();
     let times = |entry: &Entry| stumble_of(&stumbles, entry).map_or(0, |stumble| stumble.times);
     wanted.sort_by_key(|wanted| times(wanted.entry));
     let now = visit.host.clock.now();
@@ -180,12 +180,12 @@ async fn fetch(
     if batch.len() == 1 && !twin {
         return Ok((session, arrived));
     }
-    let (session, answer) = match visit.wire.ask("NOOP", session.noop()).await {
+    // The answer to STAT is the same in all of a session, and no message's status line looks like it.
+    let (session, stat) = match visit.wire.ask("STAT", session.stat()).await {
         Ok(done) => done,
         Err(error) => return Err(broke(visit, batch[0].entry, true, error).await?),
     };
-    answer?;
-    if crossed(batch, &arrived) {
+    if visit.stat != Some(stat?) || crossed(batch, &arrived) {
         let fault = postroom_pop3::ServerMisbehaved::Unsolicited {
             verb: Verb::Retr,
             text: "a message of another one's size".to_owned(),
@@ -196,16 +196,26 @@ async fn fetch(
     Ok((session, arrived))
 }
 
-/// Whether the replies seem to have come in another order: two messages that each have the size listed for the other.
+/// Whether the replies seem to be those to other commands: two messages that each have the size listed for the other, one that
+/// has its neighbour's size, or two neighbours with the same octets and different sizes.
 fn crossed(batch: &[Wanted<'_>], arrived: &[Result<Fetched, Rejection>]) -> bool {
     let sizes: Vec<_> = batch
         .iter()
         .zip(arrived)
         .filter_map(|(wanted, fetched)| Some((wanted.entry.size?, fetched.as_ref().ok()?.body.size())))
         .collect();
-    sizes.iter().any(|(listed, came)| {
+    let swapped = sizes.iter().any(|(listed, came)| {
         listed != came && sizes.iter().any(|(other, theirs)| other == came && theirs == listed)
-    })
+    });
+    let shifted = sizes.windows(2).any(|two| two[1].0 != two[1].1 && two[1].1 == two[0].0);
+    let digest =
+        |fetched: &Result<Fetched, Rejection>| fetched.as_ref().ok().map(|fetched| fetched.body.digest());
+    let doubled = batch.windows(2).zip(arrived.windows(2)).any(|(wanted, fetched)| {
+        wanted[0].entry.size != wanted[1].entry.size
+            && digest(&fetched[0]).is_some()
+            && digest(&fetched[0]) == digest(&fetched[1])
+    });
+    swapped || shifted || doubled
 }
 
 /// A session between commands, or with replies to come.
@@ -282,7 +292,12 @@ fn answered(answered: Answered<postroom_pop3::session::Retr>) -> (Line, Result<R
 }
 
 /// Takes down what broke the session, and gives the error back.
-async fn broke(visit: &mut Visit<'_>, entry: &Entry, together: bool, error: Error) -> Result<Error, Error> {
+pub(super) async fn broke(
+    visit: &mut Visit<'_>,
+    entry: &Entry,
+    together: bool,
+    error: Error,
+) -> Result<Error, Error> {
     let at_server = matches!(error, Error::Pop3(_) | Error::Silent { .. } | Error::Broken { .. });
     if !at_server {
         return Ok(error);
@@ -329,7 +344,8 @@ pub(super) fn unwanted(
     }
     let stumble = stumble.filter(|stumble| stumble.times >= STUMBLES)?;
     let wait = patience(stumble.times);
-    let waited = now.since(stumble.last);
+    // A failure in the future was noted by a clock that was ahead.
+    let waited = if stumble.last > now { wait } else { now.since(stumble.last) };
     (waited < wait).then(|| {
         format!(
             "message {number} (unique-id {name}) could not be retrieved {} times in a row, the last time because: {}; it stays \
@@ -371,14 +387,16 @@ async fn admit(
     let arrival = Arrival { provenance, body, header: print.digest(), listed: entry.size };
     let admitted = host.spool.admit(vec![arrival]).await?;
     let returned = admitted.first().is_some_and(|admitted| !admitted.new);
-    Ok((retrieved, Counted { octets: size, returned }))
+    Ok((retrieved, Counted { octets: size, returned, key: (uid(entry), entry.ordinal) }))
 }
 
 /// One message that is durable here.
 pub(super) struct Counted {
     pub(super) octets: u64,
-    /// It was here before, and the server had confirmed its deletion.
+    /// It was here before.
     pub(super) returned: bool,
+    /// As the ledger knows it.
+    pub(super) key: (Uid, u32),
 }
 
 /// A message that may be known by another name or size: by its content it is, or it is new.
@@ -423,7 +441,7 @@ impl Visit<'_> {
     fn count(&mut self, counted: Counted) {
         self.report.retrieved += 1;
         self.report.octets += counted.octets;
-        self.returned |= counted.returned;
+        self.returned |= counted.returned && self.gone.contains(&counted.key);
         self.host.bells.inbox.notify_one();
         let (account, octets) = (self.id.clone(), counted.octets);
         self.host.observer.tell(Progress::Retrieved { account, octets });

@@ -11,8 +11,9 @@ use postroom_mail::{AccountId, Uid};
 use postroom_oauth::Provider;
 use postroom_pop3::listing::{NoId, ScanListing};
 use postroom_pop3::{Entry, Listing, Session, Transaction, listing};
-use postroom_spool::{DeletePolicy, Listed, SeenBy};
+use postroom_spool::{DeletePolicy, Listed, SeenBy, Stumble};
 
+use super::contact::Headers;
 use super::error::Error;
 use super::gate::{self, Verdict};
 use super::habits::Habits;
@@ -46,6 +47,14 @@ pub(super) struct Visit<'a> {
     pub(super) again: bool,
     /// Mail came back whose deletion had been confirmed.
     pub(super) returned: bool,
+    /// Entries whose removal the server had confirmed.
+    pub(super) gone: HashSet<(Uid, u32)>,
+    /// Messages that failed before.
+    pub(super) stumbles: Vec<Stumble>,
+    /// What the server showed of TOP.
+    pub(super) headers: Headers,
+    /// What the session's first STAT said; it says so to its end.
+    pub(super) stat: Option<listing::Stat>,
 }
 
 /// What the maildrop holds.
@@ -77,7 +86,21 @@ pub(super) async fn visit(
     };
     report.refused.clear();
     report.notes.clear();
-    let mut visit = Visit { host, live, id, account, wire, habits, report, again: false, returned: false };
+    let mut visit = Visit {
+        host,
+        live,
+        id,
+        account,
+        wire,
+        habits,
+        report,
+        again: false,
+        returned: false,
+        gone: HashSet::new(),
+        stumbles: Vec::new(),
+        headers: Headers::Refused(0),
+        stat: None,
+    };
     visit.arrived(peer.as_ref());
     let ended = visit.perform(session).await;
     let again = visit.again;
@@ -141,6 +164,7 @@ impl Visit<'_> {
     ) -> Result<(Session<Transaction>, Contents), Error> {
         let (session, stat) = self.wire.ask("STAT", session.stat()).await?;
         let stat = stat?;
+        self.stat = Some(stat);
         if stat.count == 0 {
             let empty = listing::join(&ScanListing::default(), &listing::UidListing::default());
             return Ok((session, Contents::Identified(empty)));
@@ -172,6 +196,8 @@ impl Visit<'_> {
         if self.host.rehearsing() {
             return rehearse::identified(self, session, &listing, &listed, &found).await;
         }
+        self.stumbles = self.host.spool.stumbles(self.id).await?;
+        self.gone = found.returned.iter().filter_map(|&index| listed.get(index)).map(key).collect();
         let (session, same) = rename::returned(self, session, &listing, &found.returned).await?;
         found.new.retain(|index| !same.contains(index));
         if found.first && self.habits.maildrop.hides {
@@ -188,6 +214,17 @@ impl Visit<'_> {
         let (session, wanted, believed) = match verdict {
             Verdict::Held(reason) => {
                 self.report.held = Some(reason);
+                self.wire.quit(session.quit()?).await??;
+                return Ok(());
+            }
+            Verdict::Renumbered(Renumbered::Match | Renumbered::Hold)
+                if rename::unknowable(self, &here).await? =>
+            {
+                self.report.held = Some(
+                    "all unique-ids are unknown and the known mail was only marked as seen, so it cannot be recognised: set \
+                     `renumbered` to \"take-as-seen\" or \"take-as-new\""
+                        .to_owned(),
+                );
                 self.wire.quit(session.quit()?).await??;
                 return Ok(());
             }
@@ -238,9 +275,13 @@ impl Visit<'_> {
 
     /// Counts polls in which mail came back whose deletion had been confirmed.
     fn came_back(&mut self) {
+        let maildrop = &mut self.habits.maildrop;
         if self.returned {
-            self.habits.maildrop.returned = self.habits.maildrop.returned.saturating_add(1);
+            maildrop.returned = maildrop.returned.saturating_add(1);
+        } else if maildrop.deleted {
+            maildrop.returned = 0;
         }
+        maildrop.deleted = false;
         if self.habits.maildrop.ignores_deletion() && self.account.delete != DeletePolicy::Never {
             self.report.notes.push(
                 "the server keeps mail whose deletion it has confirmed, so nothing is deleted there any more; see what its \
