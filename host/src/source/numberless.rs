@@ -133,8 +133,8 @@ async fn admit(
     let rows = visit.host.spool.holding(visit.id, digest).await?;
     let rows: Vec<_> = rows.into_iter().filter(|row| row.uid == uid).collect();
     let copy = copies.entry(digest).or_default();
-    let waiting = rows.iter().filter(|row| row.removed.is_none() && now.since(row.at) <= MEMORY);
-    if let Some(row) = waiting.skip(*copy).next() {
+    let mut waiting = rows.iter().filter(|row| row.removed.is_none() && now.since(row.at) <= MEMORY);
+    if let Some(row) = waiting.nth(*copy) {
         *copy += 1;
         return Ok(Listed { uid, ordinal: row.ordinal, size });
     }

@@ -37,7 +37,8 @@ impl Print {
     /// be another message's as well: one without `Message-ID` that does not have both `Received` and `Date` either.
     pub(super) fn digest(&self) -> Option<Digest> {
         let has = |name: &str| self.header.split(|&octet| octet == b'\n').any(|line| is_field(line, name));
-        if !has("message-id") && !(has("received") && has("date")) {
+        let unmistakable = has("message-id") || (has("received") && has("date"));
+        if !unmistakable {
             return None;
         }
         let mut kept = Vec::with_capacity(self.header.len());

@@ -130,7 +130,7 @@ fn scram(tail: &[(&[u8], &[u8])]) -> Outcome {
         outcome
     };
     let whole = run(Cut::Whole);
-    for cut in (1..first.len()).step_by(7).map(Cut::At).chain([Cut::Every(1), Cut::Every(3)]) {
+    for cut in (1..first.len()).map(Cut::At).chain([Cut::Every(1), Cut::Every(3)]) {
         assert_eq!(run(cut), whole, "{cut:?}");
     }
     whole
