@@ -60,6 +60,8 @@ pub struct Host {
     pub contents: Semaphore,
     /// Access tokens of the accounts that log in with one.
     pub purses: source::Purses,
+    /// What was logged of each account's last poll.
+    pub said: source::Said,
     /// The maildrops that are ours.
     pub leases: source::Leases,
     mode: Mode,
@@ -92,6 +94,7 @@ impl Host {
             held: deliver::Held::default(),
             contents: Semaphore::new(deliver::MEMORY),
             purses: source::Purses::default(),
+            said: source::Said::default(),
             leases: source::Leases::of_machine(),
             mode,
             never_delete: AtomicBool::new(false),

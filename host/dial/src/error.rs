@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use crate::cause::TlsCause;
 
+/// Said only where there was a choice.
+fn tried_of(tried: usize, known: usize) -> String {
+    if known > 1 { format!(" ({tried} of its {known} addresses tried)") } else { String::new() }
+}
+
 /// No trusted connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,7 +24,7 @@ pub enum Error {
         reason: ResolveFailure,
     },
     /// No address answered.
-    #[error("cannot connect to {host} port {port}: {source} ({tried} of its {known} addresses tried)")]
+    #[error("cannot connect to {host} port {port}: {reason}{}", tried_of(*tried, *known))]
     Connect {
         /// As configured.
         host: String,
@@ -30,15 +35,15 @@ pub enum Error {
         /// Addresses known.
         known: usize,
         /// The most telling failure.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The proxy itself cannot be reached.
-    #[error("the proxy {proxy} cannot be reached: {source}")]
+    #[error("the proxy {proxy} cannot be reached: {reason}")]
     ProxyUnreachable {
         /// Host and port of the proxy.
         proxy: String,
         /// [`Error::Resolve`] or [`Error::Connect`].
-        source: Box<Error>,
+        reason: Box<Error>,
     },
     /// The proxy was reached, but made no connection.
     #[error("no connection to {server} through the proxy {proxy}: {reason}")]

@@ -129,7 +129,7 @@ async fn through(route: &Route, proxy: &Socks5, deadline: Instant) -> Result<Tcp
     let shown_proxy = format!("{}:{}", shown(&proxy.host), proxy.port);
     let mut stream = reach(route, bare(&proxy.host), proxy.port, deadline)
         .await
-        .map_err(|source| Error::ProxyUnreachable { proxy: shown_proxy.clone(), source: Box::new(source) })?;
+        .map_err(|error| Error::ProxyUnreachable { proxy: shown_proxy.clone(), reason: Box::new(error) })?;
     let asked = socks::ask(&mut stream, bare(&route.host), route.port, proxy.login.as_ref());
     let outcome = match timeout_at(deadline, asked).await {
         Ok(outcome) => outcome,
@@ -155,7 +155,7 @@ async fn reach(route: &Route, host: &str, port: u16, deadline: Instant) -> Resul
         port,
         tried: lost.tried,
         known: known.len(),
-        source: lost.reason,
+        reason: lost.reason,
     })
 }
 

@@ -36,7 +36,7 @@ use tokio::time::Instant;
 pub use error::{Error, Trouble};
 pub use inventory::{Holdings, Keeping, list};
 pub use lease::{Leases, NotOurs};
-pub use poll::poll;
+pub use poll::{Said, poll};
 pub use probe::{Examined, Finding, Level, Probed, examine, probe};
 pub use report::{Fate, Rehearsed, Report};
 pub use retrieve::next_try;

@@ -1,5 +1,7 @@
 //! One poll of one account: who may, when it may, as many sessions as it takes, and how it ended.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use postroom_mail::AccountId;
@@ -37,7 +39,7 @@ pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountCon
             tracing::info!(account = %id, listed = report.listed, retrieved = report.retrieved, removed = report.removed, "polled");
         }
     }
-    report.notes.iter().for_each(|note| tracing::warn!(account = %id, "{note}"));
+    host.said.say(id, &report.notes);
     if host.rehearsing() {
         return report;
     }
@@ -100,6 +102,27 @@ async fn within_limits(
     ended
 }
 
+/// What was logged of each account's last poll. What stays odd for days is said once, not at every poll.
+#[derive(Default)]
+pub struct Said(Mutex<BTreeMap<AccountId, BTreeSet<String>>>);
+
+impl Said {
+    /// Logs the notes that the poll before did not have, whatever numbers are in them.
+    fn say(&self, id: &AccountId, notes: &[String]) {
+        for note in self.fresh(id, notes) {
+            tracing::warn!(account = %id, "{note}");
+        }
+    }
+
+    fn fresh<'a>(&self, id: &AccountId, notes: &'a [String]) -> Vec<&'a String> {
+        let words = |note: &String| note.chars().filter(|ch| !ch.is_ascii_digit()).collect::<String>();
+        let now = notes.iter().map(words).collect();
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = said.insert(id.clone(), now).unwrap_or_default();
+        notes.iter().filter(|note| !before.contains(&words(note))).collect()
+    }
+}
+
 /// One session; another one at once when a message broke it, since the others can still arrive. Bounded: a message that
 /// broke [`STUMBLES`] sessions is not asked for any more.
 async fn visits(
@@ -117,4 +140,20 @@ async fn visits(
         }
     }
     visit(host, live, id, account, habits, report).await.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_odd_is_said_once_and_again_after_it_was_well() {
+        let (said, id) = (Said::default(), AccountId::new("home").unwrap());
+        let notes = |hours: u32| vec![format!("no new mail for {hours} hours"), "EXPIRE".to_owned()];
+        assert_eq!(said.fresh(&id, &notes(60)).len(), 2);
+        assert_eq!(said.fresh(&id, &notes(61)).len(), 0);
+        assert_eq!(said.fresh(&id, &[]).len(), 0);
+        assert_eq!(said.fresh(&id, &notes(62)).len(), 2);
+        assert_eq!(said.fresh(&AccountId::new("other").unwrap(), &notes(1)).len(), 2);
+    }
 }

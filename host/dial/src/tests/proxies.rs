@@ -125,7 +125,7 @@ async fn a_proxy_that_cannot_be_reached_is_not_mistaken_for_the_server() {
     let text = error.to_string();
     assert!(text.contains("the proxy proxy.example:1080 cannot be reached"), "{text}");
     assert!(
-        matches!(&error, Error::ProxyUnreachable { source, .. } if matches!(**source, Error::Resolve { .. }))
+        matches!(&error, Error::ProxyUnreachable { reason, .. } if matches!(**reason, Error::Resolve { .. }))
     );
     assert!(matches!(way.via, Via::Socks5(_)) && !text.contains("pop.example"));
 }

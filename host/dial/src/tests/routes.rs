@@ -36,8 +36,8 @@ async fn two_hundred_addresses_are_not_all_tried() {
     let (_held, addr) = deaf();
     let error = connect(&known(vec![addr; 200])).await.unwrap_err();
     match &error {
-        Error::Connect { tried, known, source, .. } => {
-            assert_eq!((*tried, *known, source.kind()), (16, 200, std::io::ErrorKind::ConnectionRefused));
+        Error::Connect { tried, known, reason, .. } => {
+            assert_eq!((*tried, *known, reason.kind()), (16, 200, std::io::ErrorKind::ConnectionRefused));
         }
         other => panic!("{other:?}"),
     }
@@ -68,7 +68,7 @@ async fn a_silent_first_address_loses_to_the_second_over_real_sockets() {
     let mut alone = known(vec![silent]);
     alone.pace = Pace { total: Duration::from_millis(50), ..Pace::default() };
     match connect(&alone).await {
-        Err(Error::Connect { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::TimedOut),
+        Err(Error::Connect { reason, .. }) => assert_eq!(reason.kind(), std::io::ErrorKind::TimedOut),
         other => panic!("{other:?}"),
     }
 }

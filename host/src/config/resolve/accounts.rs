@@ -224,7 +224,11 @@ fn oauth2(
         return Some(OAuth::Command(command));
     }
     let name = raw.provider.as_deref().or(of_account).unwrap_or("generic");
-    let mut profile = provider(Some(name), &key("provider"), findings)?;
+    let mut profile = match raw.provider {
+        Some(_) => provider(Some(name), &key("provider"), findings)?,
+        // An unknown one of the account was named there.
+        None => Provider::find(name)?,
+    };
     if let Some(scopes) = raw.scopes {
         profile.scopes.clone_from(&scopes);
         profile.application_scopes = scopes;
