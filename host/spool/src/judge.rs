@@ -216,6 +216,8 @@ pub(crate) struct Held<P> {
     pub(crate) size: u64,
     pub(crate) retrieved: Timestamp,
     pub(crate) state: MessageState,
+    /// Its octets are still here.
+    pub(crate) here: bool,
 }
 
 /// A row of the ledger, for the question what may be deleted.
@@ -319,6 +321,11 @@ impl Judge {
         let Some(held) = &row.held else { return Ok(Some(Why::NoCopyHere)) };
         let after = match self.policy {
             DeletePolicy::Never => return Ok(Some(Why::PolicyNever)),
+            // The octets here are the copy; once they were freed, somebody else must have one.
+            DeletePolicy::Spooled { .. } if !held.here && held.state == MessageState::Done => {
+                let (copies, _) = effects(&held.place)?;
+                return Ok((copies == 0).then_some(Why::NoCopy));
+            }
             DeletePolicy::Spooled { after } => return Ok(self.too_young(held.retrieved, after)),
             DeletePolicy::Done { after, .. } => after,
         };

@@ -366,7 +366,9 @@ pub trait Spool: Send + Sync + 'static {
 
     // --- upkeep ---
 
-    /// Frees the bodies of messages that ended (done, or discarded) at least `keep` ago. The ledger keeps its rows.
+    /// Frees the bodies of messages that ended (done, or discarded) at least `keep` ago. The ledger keeps its rows. The body of
+    /// one that is done, that no effect carried away whole, and that the server has (or may have) deleted, is the only copy:
+    /// it stays.
     ///
     /// # Errors
     /// When the state cannot be written.

@@ -476,8 +476,9 @@ impl Spool for MemorySpool {
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {
         let mut state = self.state();
         let mut swept = Swept::default();
-        for message in &mut state.messages {
-            let over = message.ended.is_some_and(|ended| ended.after(keep) <= now);
+        let only: Vec<bool> = (0..state.messages.len()).map(|index| state.is_only_copy(index)).collect();
+        for (message, only) in state.messages.iter_mut().zip(only) {
+            let over = message.ended.is_some_and(|ended| ended.after(keep) <= now) && !only;
             if over && life::ended(message.state) && message.body.take().is_some() {
                 swept.bodies += 1;
                 swept.octets += message.provenance.size;

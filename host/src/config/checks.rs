@@ -68,7 +68,9 @@ fn deletion_has_a_copy(
     account: &AccountConfig,
     findings: &mut Findings<'_>,
 ) {
-    let DeletePolicy::Done { .. } = account.delete else { return };
+    if account.delete == DeletePolicy::Never {
+        return;
+    }
     let pipeline = config.pipelines.get(&account.pipeline);
     if pipeline.is_some_and(|pipeline| pipeline.steps.iter().any(|step| step.required)) {
         return;

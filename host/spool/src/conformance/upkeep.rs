@@ -6,11 +6,14 @@ use postroom_mail::Timestamp;
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, arrival, effect, lease_one, listed, name, plan};
-use crate::{Error, MessageState, Settlement};
+use crate::{DeletePolicy, Error, MessageState, Settlement, Why};
+
+const NOW: Timestamp = Timestamp(2000);
 
 pub(super) async fn suite(factory: Factory<'_>) {
     a_sweep_frees_what_ended_long_ago(factory()).await;
     a_sweep_keeps_what_is_open(factory()).await;
+    a_sweep_keeps_the_only_copy(factory()).await;
 }
 
 async fn a_sweep_frees_what_ended_long_ago(spool: Fresh) {
@@ -33,6 +36,23 @@ async fn a_sweep_frees_what_ended_long_ago(spool: Fresh) {
     assert_eq!(spool.history(done).await.unwrap().unwrap().state, MessageState::Done);
     let next = admit(&*spool, "next", b"after the sweep").await;
     assert_eq!(sample::octets(&spool.open(next).await.unwrap()), b"after the sweep");
+}
+
+async fn a_sweep_keeps_the_only_copy(spool: Fresh) {
+    let (shop, at_once) = (name("shop"), DeletePolicy::Spooled { after: Duration::ZERO });
+    let listing = [listed("kept", 6), listed("there", 6)];
+    let kept = admit(&*spool, "kept", b"octets").await;
+    spool.plan(lease_one(&*spool, NOW).await, plan(Vec::new()), NOW).await.unwrap();
+    let there = admit(&*spool, "there", b"octets").await;
+    spool.plan(lease_one(&*spool, NOW).await, plan(Vec::new()), NOW).await.unwrap();
+    let proofs = spool.removable(&shop, &listing[..1], at_once, NOW).await.unwrap().removable;
+    spool.removed(proofs, NOW).await.unwrap();
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1);
+    assert_eq!(sample::octets(&spool.open(kept).await.unwrap()), b"octets");
+    assert!(matches!(spool.open(there).await, Err(Error::Gone(_))));
+    let removals = spool.removable(&shop, &listing[1..], at_once, NOW).await.unwrap();
+    assert!(removals.removable.is_empty(), "now the server's is the only copy");
+    assert_eq!(removals.kept[0].why, Why::NoCopy);
 }
 
 async fn a_sweep_keeps_what_is_open(spool: Fresh) {

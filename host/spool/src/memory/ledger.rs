@@ -9,6 +9,7 @@ use super::state::{Entry, Key, State};
 use crate::judge::{self, Candidate, Held, Judge, Mark, Row, Slot};
 use crate::ledger::{DeletePolicy, Listed, Reconciled, Removable, Removals};
 use crate::life;
+use crate::records::{EffectState, MessageState};
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 
 fn key(account: &AccountId, uid: &Uid, ordinal: u32) -> Key {
@@ -83,7 +84,14 @@ impl State {
         let held = |index: usize| {
             let message = &self.messages[index];
             let (size, retrieved) = (message.provenance.size, message.provenance.retrieved);
-            Held { place: index, message: message.id, size, retrieved, state: message.state }
+            Held {
+                place: index,
+                message: message.id,
+                size,
+                retrieved,
+                state: message.state,
+                here: message.body.is_some(),
+            }
         };
         let rows = self.rows_of(account).map(|((_, uid, ordinal), entry)| Candidate {
             uid: uid.clone(),
@@ -124,6 +132,20 @@ impl State {
             self.messages[index].removed = Some(now);
             self.messages[index].repeating_event(now, life::REMOVED.to_owned());
         }
+    }
+
+    /// Whether nobody else has the octets of a message: it is done, nothing carried it away whole, and the server has deleted
+    /// it or may have.
+    pub(super) fn is_only_copy(&self, index: usize) -> bool {
+        let message = &self.messages[index];
+        let deleting =
+            self.ledger.values().any(|entry| entry.message == Some(index) && entry.mark.deleting.is_some());
+        let copied = self.effects.iter().any(|stored| {
+            stored.message == index
+                && stored.state == EffectState::Done
+                && stored.effect.carries_whole(message.provenance.size)
+        });
+        message.state == MessageState::Done && (message.removed.is_some() || deleting) && !copied
     }
 
     pub(super) fn returned(&mut self, account: &AccountId, listed: &Listed, now: Timestamp) {

@@ -154,7 +154,7 @@ pub(super) fn removable(
 
 fn candidates(sql: &Connection, account: &AccountId) -> Outcome<Vec<Candidate<i64>>> {
     let mut query = sql.prepare_cached(
-        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state
+        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state, m.segment IS NOT NULL
          FROM ledger l LEFT JOIN messages m ON m.seq = l.message
          WHERE l.account = ?1 ORDER BY l.uid, l.ordinal",
     )?;
@@ -169,6 +169,7 @@ fn candidates(sql: &Connection, account: &AccountId) -> Outcome<Vec<Candidate<i6
                 size: unsigned(row.get(6)?),
                 retrieved: Timestamp(row.get(7)?),
                 state: rows::message_state(row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?)?,
+                here: row.get(9)?,
             }),
         };
         all.push(Candidate {

@@ -24,6 +24,11 @@ pub(super) fn forget(unit: &mut Unit<'_>, until: Timestamp) -> Outcome<usize> {
                 AND m.state IN ('done', 'discarded')
                 AND NOT EXISTS (SELECT 1 FROM effects e
                     WHERE e.message = m.seq AND e.state IN ('pending', 'inflight'))
+                AND NOT (m.state = 'done'
+                    AND (m.removed IS NOT NULL OR EXISTS (SELECT 1 FROM ledger l
+                        WHERE l.message = m.seq AND l.deleting IS NOT NULL))
+                    AND NOT EXISTS (SELECT 1 FROM effects e
+                        WHERE e.message = m.seq AND e.state = 'done' AND e.whole))
             LIMIT ?2)",
     )?;
     Ok(set.execute(params![until.0, rows::limit(SLICE)])?)
