@@ -93,6 +93,15 @@ fn reviewed() -> Vec<Scenario> {
         .leaves(&["a", "b", "c", "d"])
         .ended("QSQ"),
         scenario(
+            "a_server_that_answered_capa_once_is_never_logged_in_to_without_it",
+            server().rule(on("CAPA").session(2).say("").then(Then::Close)),
+        )
+        .quirks(&[8])
+        .tests(&[27])
+        .polls(2)
+        .fails(2, &["closed the connection while CAPA"])
+        .ended("QS"),
+        scenario(
             "a_reply_too_many_before_a_slow_one_does_not_shift_the_batch",
             server()
                 .capable(&["USER", "UIDL", "PIPELINING"])
