@@ -120,16 +120,3 @@ async fn a_browser_on_this_machine_comes_back_and_mail_comes() {
     assert!(!said.contains("practice-"), "a token shows: {said}");
     assert_eq!(stand.poll(0).await["retrieved"], 1);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_that_was_refused_keeps_nothing() {
-    let stand = stand().await;
-    let denied =
-        TokenFault::Error(Endpoint::Token, "access_denied".to_owned(), "the owner said no".to_owned());
-    stand.tokens.inject(denied, Times::Next(1));
-    let sign_in = SignIn::start(&stand, &[]);
-    let (code, said) = blocking(move || sign_in.ended()).await;
-    assert_ne!(code, Some(0), "{said}");
-    assert!(said.contains("the owner said no") && said.contains("postroom auth home"), "{said}");
-    assert!(!stand.file().exists());
-}

@@ -1,6 +1,6 @@
 //! Logins: quirks 12 to 21, and what a server may not talk the client into.
 
-use postroom_tests::scripted::{Script, Security, Then, on};
+use postroom_tests::scripted::{Script, Security, Then, message, on};
 
 use crate::bench::{self, GOOD};
 use crate::mail::three;
@@ -30,7 +30,7 @@ fn no_mail(scenario: Scenario) -> Scenario {
 }
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
-    [plain(), tokens(), challenges(), names()].into_iter().flatten().collect()
+    [plain(), tokens(), challenges(), names(), utf8()].into_iter().flatten().collect()
 }
 
 fn plain() -> Vec<Scenario> {
@@ -161,22 +161,41 @@ fn plain() -> Vec<Scenario> {
     ]
 }
 
+fn utf8() -> Vec<Scenario> {
+    let capable = || server().capable(&["UTF8 USER", "USER", "UIDL"]);
+    let raw = message("a", "Subject: Gr\u{fc}\u{df}e\r\n\r\nHallo.\r\n".as_bytes());
+    vec![
+        scenario("utf8_is_asked_for_before_the_login_where_the_account_wants_it", {
+            let mut script = capable().rule(on("UTF8").say("+OK\r\n"));
+            script.messages = vec![raw.clone()];
+            script
+        })
+        .quirks(&[19])
+        .account("utf8 = true")
+        .stores(vec![raw.octets])
+        .asks("UTF8", 1),
+        scenario("utf8_is_not_asked_for_unless_the_account_wants_it", capable())
+            .quirks(&[19])
+            .never_sends("UTF8"),
+        scenario("utf8_is_not_asked_for_where_it_is_not_listed", server())
+            .quirks(&[19])
+            .account("utf8 = true")
+            .never_sends("UTF8"),
+    ]
+}
+
 fn tokens() -> Vec<Scenario> {
     let token = "x".repeat(600);
     let token: &'static str = Box::leak(token.into_boxed_str());
     let failure = "+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIiwic2NvcGUiOiJtYWlsIn0=\r\n";
     let mechanism = |name, need: &'static str, list: &str| {
-        scenario(name, over_tls(sasl(list)))
-            .needs(need)
-            .account(&format!("auth = \"{need}\""))
-            .login("user", token)
+        scenario(name, over_tls(sasl(list))).account(&format!("auth = \"{need}\"")).login("user", token)
     };
     let fails = |name, need: &'static str, list: &str| {
         let script = over_tls(sasl(list))
             .rule(on("SASL").once().say(failure))
             .rule(on("SASL").say("-ERR [AUTH] denied\r\n"));
         no_mail(scenario(name, script))
-            .needs(need)
             .account(&format!("auth = \"{need}\""))
             .login("user", token)
             .quirks(&[14])
@@ -207,7 +226,6 @@ fn challenges() -> Vec<Scenario> {
     let scram = |name, first: fn(&[u8]) -> Vec<u8>| {
         let script = sasl("SCRAM-SHA-256").rule(on("AUTH").reply(first)).rule(on("SASL").once().reply(first));
         no_mail(scenario(name, script))
-            .needs("scram-sha-256")
             .account("auth = \"scram-sha-256\"")
             .tests(&[27])
             .whatever_failing()
@@ -216,19 +234,16 @@ fn challenges() -> Vec<Scenario> {
     vec![
         scenario("apop_answers_the_timestamp_of_rfc_1939", vector)
             .quirks(&[1])
-            .needs("apop")
             .account("auth = \"apop\"")
             .login("mrose", "tanstaaf")
             .sends("APOP mrose c4c9334bac560ecc979e58001b3e22fb"),
         scenario("cram_md5_answers_the_challenge_of_rfc_2195", sasl("CRAM-MD5"))
             .tests(&[27])
-            .needs("cram-md5")
             .account("auth = \"cram-md5\"")
             .login("tim", "tanstaaftanstaaf")
             .sends("dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"),
         scenario("login_answers_two_challenges", sasl("LOGIN"))
             .quirks(&[13])
-            .needs("login")
             .account("auth = \"login\"")
             .asks("SASL", 1),
         no_mail(scenario(
@@ -236,7 +251,6 @@ fn challenges() -> Vec<Scenario> {
             sasl("CRAM-MD5").rule(on("AUTH").say("+ !!!\r\n")),
         ))
         .tests(&[27])
-        .needs("cram-md5")
         .account("auth = \"cram-md5\"")
         .whatever_failing()
         .never_sends("PASS"),
@@ -246,7 +260,6 @@ fn challenges() -> Vec<Scenario> {
             "scram_sha_1_that_is_refused_sends_no_password_in_clear",
             sasl("SCRAM-SHA-1").rule(on("AUTH").say("-ERR no\r\n")),
         ))
-        .needs("scram-sha-1")
         .account("auth = \"scram-sha-1\"")
         .tests(&[27])
         .whatever_failing()

@@ -20,7 +20,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::failing::{FAILING, NEEDS};
 use crate::scenario::{Outcome, Scenario, fits};
 
 /// The authority that accounts trust.
@@ -52,14 +51,8 @@ pub(crate) fn runtime() -> Runtime {
 pub(crate) fn run(scenarios: Vec<Scenario>) {
     let started = Instant::now();
     let total = scenarios.len();
-    let (ready, waiting): (Vec<_>, Vec<_>) = scenarios
-        .into_iter()
-        .partition(|scenario| scenario.needs.is_none_or(|what| NEEDS.contains(&(what, true))));
-    for scenario in &waiting {
-        println!("waits  {} (needs {})", scenario.name, scenario.needs.unwrap_or(""));
-    }
     let outcomes: Vec<_> = runtime().block_on(async {
-        let runs = ready.into_iter().map(|scenario| async {
+        let runs = scenarios.into_iter().map(|scenario| async {
             let name = scenario.name;
             let begun = Instant::now();
             let task = tokio::spawn(async move { tokio::time::timeout(LONGEST, perform(&scenario)).await });
@@ -74,21 +67,15 @@ pub(crate) fn run(scenarios: Vec<Scenario>) {
     });
     let mut wrong = String::new();
     for (name, problems, took) in outcomes {
-        let known = FAILING.iter().find(|(known, _)| *known == name);
         let millis = took.as_millis();
-        match (problems.is_empty(), known) {
-            (true, None) => println!("ok     {name} ({millis} ms)"),
-            (false, Some(_)) => println!("known  {name} ({millis} ms): {}", problems.join("; ")),
-            (true, Some(_)) => {
-                wrong.push_str(&format!("{name} passes now: strike it from `failing::FAILING`\n"));
-            }
-            (false, None) => {
-                println!("WRONG  {name} ({millis} ms)");
-                wrong.push_str(&format!("{name}:\n    {}\n", problems.join("\n    ")));
-            }
+        if problems.is_empty() {
+            println!("ok     {name} ({millis} ms)");
+        } else {
+            println!("WRONG  {name} ({millis} ms)");
+            wrong.push_str(&format!("{name}:\n    {}\n", problems.join("\n    ")));
         }
     }
-    println!("{total} scenarios, {} of them waiting, in {} ms", waiting.len(), started.elapsed().as_millis());
+    println!("{total} scenarios in {} ms", started.elapsed().as_millis());
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 

@@ -64,18 +64,3 @@ fn every_quirk_and_every_test_has_a_scenario() {
     assert!(bare.is_empty(), "without a scenario: {bare:?}");
     assert!(scenarios.len() >= 150, "{} scenarios", scenarios.len());
 }
-
-#[test]
-fn known_failures_and_needs_name_scenarios() {
-    let scenarios = all();
-    for (name, _) in crate::failing::FAILING {
-        assert!(scenarios.iter().any(|scenario| scenario.name == *name), "there is no scenario {name}");
-    }
-    for (need, _) in crate::failing::NEEDS {
-        assert!(scenarios.iter().any(|scenario| scenario.needs == Some(*need)), "nothing needs {need}");
-    }
-    for scenario in &scenarios {
-        let listed = |need: &&str| crate::failing::NEEDS.iter().any(|(known, _)| known == need);
-        assert!(scenario.needs.iter().all(listed), "{} needs what is not listed", scenario.name);
-    }
-}

@@ -300,9 +300,7 @@ fn others() -> Vec<Scenario> {
 }
 
 fn policies() -> Vec<Scenario> {
-    let policy = |name, need: &'static str, policy: &str| {
-        scenario(name, server()).needs(need).delete_from(2, policy).polls(2)
-    };
+    let policy = |name, policy: &str| scenario(name, server()).delete_from(2, policy).polls(2);
     let old = |name: &str| -> Vec<u8> {
         [b"Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n".to_vec(), mail(name)].concat()
     };
@@ -318,26 +316,19 @@ fn policies() -> Vec<Scenario> {
             .delete_from(1, "{ when = \"done\", after = \"1h\" }")
             .polls(3)
             .asks("DELE", 0),
-        policy("the_newest_are_kept", "delete keep", "{ when = \"done\", after = \"0s\", keep = 2 }")
+        policy("the_newest_are_kept", "{ when = \"done\", after = \"0s\", keep = 2 }")
             .quirks(&[62])
             .leaves(&["b", "c"]),
-        policy(
-            "only_the_large_are_deleted",
-            "delete over",
-            "{ when = \"done\", after = \"0s\", over = \"1 MiB\" }",
-        )
-        .quirks(&[62])
-        .asks("DELE", 0),
-        policy("never_delete_is_above_all", "never_delete", "{ when = \"done\", after = \"0s\" }")
+        policy("only_the_large_are_deleted", "{ when = \"done\", after = \"0s\", over = \"1 MiB\" }")
+            .quirks(&[62])
+            .asks("DELE", 0),
+        policy("never_delete_is_above_all", "{ when = \"done\", after = \"0s\" }")
             .quirks(&[62])
             .top("never_delete = true")
             .asks("DELE", 0),
-        policy("spooled_is_enough_where_said", "delete when spooled", "{ when = \"spooled\" }")
-            .quirks(&[49])
-            .leaves(&[]),
+        policy("spooled_is_enough_where_said", "{ when = \"spooled\" }").quirks(&[49]).leaves(&[]),
         scenario("first_contact_with_new_alone_takes_nothing_old", server())
             .quirks(&[31])
-            .needs("first")
             .account("first = \"new\"")
             .before(2, |maildrop| maildrop.push(Stored::new(one("late"))))
             .polls(2)
@@ -345,7 +336,6 @@ fn policies() -> Vec<Scenario> {
             .leaves(&["a", "b", "c", "late"]),
         scenario("first_contact_with_the_newest_takes_those", server())
             .quirks(&[36])
-            .needs("first")
             .account("first = { newest = 2 }")
             .stores_only(&["b", "c"]),
     ]

@@ -55,7 +55,6 @@ fn banners() -> Vec<Scenario> {
         scenario("an_invalid_timestamp_is_never_used_for_apop", plain().greeting("+OK <no-at-sign>\r\n"))
             .quirks(&[1])
             .tests(&[27])
-            .needs("apop")
             .account("auth = \"apop\"")
             .parks(1, &["APOP"])
             .stores_only(&[])

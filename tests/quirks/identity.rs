@@ -227,7 +227,6 @@ fn empties() -> Vec<Scenario> {
             server().capable(&["USER"]).rule(on("UIDL").say("-ERR unknown command\r\n")),
         )
         .quirks(&[33])
-        .needs("delete when spooled")
         .delete_from(1, "{ when = \"spooled\" }")
         .leaves(&[]),
         scenario(
@@ -238,7 +237,6 @@ fn empties() -> Vec<Scenario> {
                 .rule(on("QUIT").once().say("").then(postroom_tests::scripted::Then::Close)),
         )
         .quirks(&[33])
-        .needs("delete when spooled")
         .delete_from(1, "{ when = \"spooled\" }")
         .polls(2)
         .whatever(1)

@@ -9,7 +9,6 @@ mod codes;
 mod coverage;
 mod cuts;
 mod deletion_sessions;
-mod failing;
 mod greeting_tls;
 mod identity;
 mod listing;

@@ -47,7 +47,6 @@ pub(crate) struct Scenario {
     pub(crate) polls: u32,
     pub(crate) restarts: bool,
     pub(crate) between: BTreeMap<u32, Between>,
-    pub(crate) needs: Option<&'static str>,
     // What must come of it.
     pub(crate) stored: Vec<Vec<u8>>,
     pub(crate) left: Vec<Vec<u8>>,
@@ -85,7 +84,6 @@ pub(crate) fn scenario(name: &'static str, script: Script) -> Scenario {
         polls: 1,
         restarts: false,
         between: BTreeMap::new(),
-        needs: None,
         any_left: false,
         outcomes: BTreeMap::new(),
         ended: None,
@@ -172,12 +170,6 @@ impl Scenario {
         change: impl Fn(&mut Vec<Stored>) + Send + Sync + 'static,
     ) -> Self {
         self.between.insert(poll, Box::new(change));
-        self
-    }
-
-    /// Runs only when this is switched on in [`crate::failing::NEEDS`].
-    pub(crate) fn needs(mut self, what: &'static str) -> Self {
-        self.needs = Some(what);
         self
     }
 

@@ -68,11 +68,13 @@ fn pipelines() -> Vec<Scenario> {
         lie(
             "pipelining_that_answers_twice",
             pipelining().rule(on("RETR").number(3).once().bend(|octets| [octets.clone(), octets].concat())),
-        ),
+        )
+        .warns("lost step"),
         lie(
             "pipelining_that_answers_nothing_to_one",
             pipelining().rule(on("RETR").number(3).once().say("").effect(true)),
-        ),
+        )
+        .warns("lost step"),
         lie("pipelining_that_answers_late", pipelining().rule(on("RETR").number(3).once().then(Then::Hold))),
         lie(
             "pipelining_that_answers_early",
@@ -82,14 +84,14 @@ fn pipelines() -> Vec<Scenario> {
         lie(
             "pipelining_that_closes_on_the_second_command",
             pipelining().rule(on("RETR").number(2).once().say("").then(Then::Close)),
-        ),
+        )
+        .warns("lost step"),
         lie(
             "pipelining_that_refuses_in_the_middle",
             pipelining().rule(on("RETR").number(4).once().say("-ERR slow down\r\n")),
         ),
         scenario("pipelining_switched_off_waits_for_each_answer", pipelining())
             .quirks(&[59])
-            .needs("pipelining")
             .account("pipelining = false"),
         scenario(
             "dele_and_quit_are_never_behind_an_unanswered_retr",

@@ -47,6 +47,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("a_good_certificate_is_accepted", with(GOOD.clone())).tests(&[22]),
         scenario("the_handshake_names_the_server", with(GOOD.clone())).quirks(&[11]).names("localhost"),
+        scenario("a_certificate_about_to_end_is_warned_of", with(kind(CertificateKind::EndsSoon)))
+            .tests(&[22])
+            .warns("certificate ends in"),
         refused("an_expired_certificate_is_refused", kind(CertificateKind::Expired))
             .parks(1, &["expired"])
             .hints(1, &["clock"]),
@@ -72,7 +75,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario("tls_1_2_is_accepted_by_default", with(old.clone())).tests(&[22]),
         scenario("tls_1_2_is_refused_where_1_3_is_asked_for", with(old))
             .tests(&[22])
-            .needs("tls_minimum")
             .account("tls_minimum = \"1.3\"")
             .stores_only(&[])
             .parks(1, &["TLS"])
@@ -102,7 +104,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         .ended("S.+Q"),
         scenario("a_pin_that_does_not_fit_fails_though_the_authority_is_trusted", with(GOOD.clone()))
             .tests(&[23])
-            .needs("pins")
             .account(&format!("pins = [\"{zeros}\"]"))
             .stores_only(&[])
             .parks(1, &["pin"])
@@ -110,7 +111,6 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .never_sends("PASS"),
         scenario("a_pinned_account_never_sends_a_password_to_another_key", with(GOOD.clone()))
             .tests(&[23])
-            .needs("pins")
             .account(&format!("auth = \"plain\"\npins = [\"{zeros}\"]"))
             .stores_only(&[])
             .parks(1, &["pin"])
@@ -118,14 +118,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             .never_sends("AUTH"),
         scenario("a_proxy_that_is_not_there_is_never_gone_around", with(GOOD.clone()))
             .tests(&[24])
-            .needs("proxy")
             .account("proxy = \"socks5://127.0.0.1:1\"")
             .stores_only(&[])
             .fails(1, &["proxy"])
             .ended(""),
         scenario("a_client_certificate_that_is_missing_needs_a_person", with(GOOD.clone()))
             .tests(&[22])
-            .needs("client_certificate")
             .account("client_certificate = \"none.pem\"\nclient_key = \"none.pem\"")
             .stores_only(&[])
             .parks(1, &["none.pem"])

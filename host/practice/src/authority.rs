@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -35,6 +36,8 @@ pub enum CertificateKind {
     SelfSignedAuthority,
     /// As `Good`, but it begins in 2090.
     NotYetValid,
+    /// Good, and ends in five days.
+    EndsSoon,
     /// `localhost` as common name only, without subject alternative names.
     CommonNameOnly,
     /// A client's: signed by the authority, for no host.
@@ -95,6 +98,7 @@ impl Authority {
             CertificateKind::Good
             | CertificateKind::Expired
             | CertificateKind::NotYetValid
+            | CertificateKind::EndsSoon
             | CertificateKind::SelfSigned
             | CertificateKind::SelfSignedAuthority => &["localhost", "127.0.0.1", "::1"],
             CertificateKind::OtherHost => &["elsewhere.example"],
@@ -113,6 +117,10 @@ impl Authority {
             CertificateKind::Expired => {
                 params.not_before = date_time_ymd(2000, 1, 1);
                 params.not_after = date_time_ymd(2001, 1, 1);
+            }
+            CertificateKind::EndsSoon => {
+                in_date(&mut params);
+                params.not_after = (SystemTime::now() + Duration::from_secs(5 * 86_400)).into();
             }
             CertificateKind::NotYetValid => {
                 params.not_before = date_time_ymd(2090, 1, 1);
