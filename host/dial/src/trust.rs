@@ -15,7 +15,7 @@ use crate::pin::Pin;
 use crate::verify::{Seen, Verifier};
 
 /// Which servers are trusted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// A PEM file of authorities, trusted alone; without it those of the system and of Mozilla's list.
     pub ca_file: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Trust {
 }
 
 /// A client's certificate (TLS client authentication).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdentity {
     /// A PEM file: the certificate, then the authorities between it and the root.
     pub certificate: PathBuf,

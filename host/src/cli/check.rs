@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::output::{self, Table};
 use super::setup::{self, Context};
 use super::{Exit, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver;
 use crate::live::Live;
@@ -105,7 +106,7 @@ async fn probe(live: &Live) -> Vec<Probe> {
     let mut probes = Vec::new();
     for (id, account) in live.config.accounts.iter().filter(|(_, account)| account.enabled) {
         let what = format!("account {id} ({}:{})", account.host, account.port);
-        probes.push(match source::probe(id, account, &live.config.base).await {
+        probes.push(match source::probe(id, account, &live.config.base, Clock::system().now()).await {
             Ok(count) => Probe {
                 what,
                 ok: true,

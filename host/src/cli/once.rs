@@ -119,7 +119,7 @@ pub(super) fn print(summary: &Summary) {
             report.new.to_string(),
             report.retrieved.to_string(),
             output::size(report.octets),
-            report.refused.len().to_string(),
+            (report.refused.len() as u64 + report.refused_more).to_string(),
             report.removed.to_string(),
             result(report),
         ]);
@@ -145,6 +145,9 @@ pub(super) fn print(summary: &Summary) {
     for (id, report) in &summary.accounts {
         for refused in &report.refused {
             println!("\n{id}: {}", postroom_mail::rules::neutral(refused, 300));
+        }
+        if report.refused_more > 0 {
+            println!("\n{id}: and {} more stay there", report.refused_more);
         }
         if let (Some(error), Some(hint)) = (&report.error, &report.hint) {
             println!("\n{id}: {}\n  hint: {hint}", postroom_mail::rules::neutral(error, 300));

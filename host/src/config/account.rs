@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use postroom_mail::Name;
 use postroom_oauth::Provider;
+use postroom_pop3::Mechanism;
 use postroom_spool::DeletePolicy;
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::SecretRef;
 
@@ -22,7 +24,7 @@ pub struct AccountConfig {
     /// How the connection is protected.
     pub tls: TlsMode,
     /// What makes the server's certificate acceptable.
-    pub trust: Trust,
+    pub trust: postroom_dial::Trust,
     /// Through which proxy, if any.
     pub proxy: Option<Proxy>,
     /// Who logs in.
@@ -47,6 +49,8 @@ pub struct AccountConfig {
     pub renumbered: Renumbered,
     /// When mail may be deleted at the server.
     pub delete: DeletePolicy,
+    /// Whether mail is asked for with raw UTF-8 in its headers (RFC 6856) where the server offers that.
+    pub utf8: bool,
     /// Whether several commands may be sent ahead when the server offers it.
     pub pipelining: bool,
     /// After how long without new mail an alarm is raised.
@@ -74,31 +78,6 @@ impl TlsMode {
             Self::Starttls | Self::None => 110,
         }
     }
-}
-
-/// What makes a certificate acceptable, beyond being valid for the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// PEM file of the only authorities to trust, absolute.
-    pub ca_file: Option<PathBuf>,
-    /// Keys of which one must be in the chain; checked when the configuration is read.
-    pub pins: Vec<String>,
-    /// The oldest version of TLS.
-    pub minimum: TlsMinimum,
-    /// PEM files, absolute: our own certificate and its key, for servers that ask for one.
-    pub client: Option<(PathBuf, PathBuf)>,
-}
-
-/// The oldest version of TLS that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum TlsMinimum {
-    /// TLS 1.2 (RFC 5246).
-    #[default]
-    #[serde(rename = "1.2")]
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    #[serde(rename = "1.3")]
-    Tls13,
 }
 
 /// A SOCKS5 proxy (RFC 1928); the name of the mail server is resolved by it, never here.
@@ -165,40 +144,39 @@ pub enum Flow {
 }
 
 /// How to log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// The best of what the server offers.
+    /// The best of what the server offers, by the order of [`postroom_pop3::sasl`].
     #[default]
     Auto,
-    /// `USER` and `PASS` (RFC 1939 section 7).
-    UserPass,
-    /// `APOP` (RFC 1939 section 7).
-    Apop,
-    /// SASL PLAIN (RFC 4616, RFC 5034).
-    Plain,
-    /// SASL LOGIN, never standardised.
-    Login,
-    /// SASL CRAM-MD5 (RFC 2195).
-    CramMd5,
-    /// SASL SCRAM-SHA-1 (RFC 5802).
-    #[serde(rename = "scram-sha-1")]
-    ScramSha1,
-    /// SASL SCRAM-SHA-256 (RFC 7677).
-    #[serde(rename = "scram-sha-256")]
-    ScramSha256,
-    /// XOAUTH2, as large providers have it.
-    Xoauth2,
-    /// SASL OAUTHBEARER (RFC 7628).
-    Oauthbearer,
+    /// This one, never another.
+    Only(Mechanism),
 }
 
-impl Auth {
-    /// Whether it sends an access token.
-    pub fn is_token(self) -> bool {
-        matches!(self, Self::Xoauth2 | Self::Oauthbearer)
+impl<'de> Deserialize<'de> for Auth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        if word == AUTH_WORDS[0] {
+            return Ok(Self::Auto);
+        }
+        let named = Mechanism::ALL.into_iter().find(|mechanism| mechanism.word() == word);
+        named.map(Self::Only).ok_or_else(|| de::Error::unknown_variant(&word, &AUTH_WORDS))
     }
 }
+
+/// What `auth` may be.
+const AUTH_WORDS: [&str; 10] = [
+    "auto",
+    "user-pass",
+    "apop",
+    "plain",
+    "login",
+    "cram-md5",
+    "scram-sha-1",
+    "scram-sha-256",
+    "xoauth2",
+    "oauthbearer",
+];
 
 /// How often an account is polled: between these, nearer to `least` while mail comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,5 +243,16 @@ impl fmt::Display for TlsMode {
             Self::Starttls => "STLS",
             Self::None => "no TLS",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mechanism_can_be_asked_for_by_its_word() {
+        let words: Vec<_> = Mechanism::ALL.into_iter().map(Mechanism::word).collect();
+        assert_eq!(AUTH_WORDS[1..], words[..]);
     }
 }

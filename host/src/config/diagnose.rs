@@ -186,7 +186,7 @@ pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     if let Some(near) = nearest(word, &known) {
         return Some(format!("did you mean `{near}`?"));
     }
-    (!known.is_empty() && known.len() <= 24).then(|| format!("possible here: {}", known.join(", ")))
+    (!known.is_empty() && known.len() <= 32).then(|| format!("possible here: {}", known.join(", ")))
 }
 
 /// The known word that a typing mistake would most likely have come from.

@@ -30,7 +30,7 @@ fn sounds_secret(word: &str) -> bool {
 /// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
 /// be harmless, or the first word that sounds like a secret.
 pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
-    const HARMLESS: [&str; 42] = [
+    const HARMLESS: [&str; 43] = [
         "host",
         "port",
         "tls",
@@ -68,6 +68,7 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
         "first",
         "renumbered",
         "pipelining",
+        "utf8",
         "silence",
         "never_delete",
         "tls_minimum",

@@ -25,8 +25,7 @@ use postroom_mail::{AccountId, Digest, Label, Name};
 use serde::{Deserialize, Serialize};
 
 pub use account::{
-    AccountConfig, Auth, First, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, Renumbered, Silence, TlsMinimum,
-    TlsMode, Trust,
+    AccountConfig, Auth, First, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, Renumbered, Silence, TlsMode,
 };
 pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
 pub use secret::{Secret, SecretRef};

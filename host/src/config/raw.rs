@@ -16,7 +16,7 @@ use super::units::{Size, Time};
 use super::{LogFormat, Then};
 use crate::sinks::SinkConfig;
 
-pub(super) use account::{RawAccount, RawDelete, RawOAuth};
+pub(super) use account::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
 
 /// The keys of the top level.
 pub(super) const TOP: [&str; 7] =

@@ -147,6 +147,11 @@ impl Error {
         }
     }
 
+    /// Whether the server, or the way to it, is at fault; not what is done here with what it sent.
+    pub(super) fn is_at_server(&self) -> bool {
+        matches!(self, Self::Pop3(_) | Self::Silent { .. } | Self::Broken { .. })
+    }
+
     /// Whether it is the answer to a login.
     pub(super) fn refused_login(&self) -> bool {
         matches!(self, Self::Pop3(postroom_pop3::Error::Rejected(refused)) if refused.verb.is_authentication())

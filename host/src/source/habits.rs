@@ -32,8 +32,6 @@ pub(super) struct Server {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Maildrop {
-    /// It was logged in to at least once.
-    pub logged_in: bool,
     /// It gave unique-ids before, so a refusal of UIDL is passing trouble.
     pub uidl: bool,
     /// The server hides what was retrieved (`EXPIRE 0`, or known of the provider).

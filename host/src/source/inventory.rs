@@ -101,7 +101,6 @@ pub async fn list(
     }
     let opened = session::open(account, base, &purse, &mut habits.server, now).await;
     if opened.is_ok() {
-        habits.maildrop.logged_in = true;
         habits.maildrop.last_login = (habits.server.advertised_delay > 0).then_some(now);
     }
     habits.keep(spool, now).await?;

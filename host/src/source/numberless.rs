@@ -26,10 +26,7 @@ pub(super) async fn take(
     mut session: Session<Transaction>,
     sizes: &ScanListing,
 ) -> Result<(), Error> {
-    // Nothing else can be kept apart: not even mail that is to stay for a day.
-    if !matches!(remove::policy(visit), DeletePolicy::Spooled { after } if after.is_zero()) {
-        return Err(Error::NoUniqueIds);
-    }
+    allowed(visit)?;
     visit.report.listed = sizes.sizes().count() as u64;
     visit.stumbles = visit.host.spool.stumbles(visit.id).await?;
     let wanted = wanted(visit, sizes);
@@ -47,12 +44,13 @@ pub(super) async fn take(
         let exchange = session.retr(number, visit.limit());
         let (back, answer) = match visit.wire.drive("RETR", exchange, body).await {
             Ok(done) => done,
-            Err(error) => {
-                // The next session takes those before it, and asks for this one last.
+            Err(error) if error.is_at_server() => {
+                // The next session takes the others, and this one comes by itself after them.
                 visit.again = true;
                 stumbled(visit, number, size, error.to_string()).await?;
                 return Err(error);
             }
+            Err(error) => return Err(error),
         };
         session = back;
         let retrieved = match answer {
@@ -76,6 +74,14 @@ pub(super) async fn take(
     // Without progress the next session would be the same as this one.
     visit.report.more = more && visit.report.removed > removed;
     Ok(())
+}
+
+/// Mail that cannot be told apart has to leave the server at once: it may not even stay there for a day.
+pub(super) fn allowed(visit: &Visit<'_>) -> Result<(), Error> {
+    match remove::policy(visit) {
+        DeletePolicy::Spooled { after } if after.is_zero() => Ok(()),
+        _ => Err(Error::NoUniqueIds),
+    }
 }
 
 /// What is asked for, in the server's order. What failed before comes by itself once nothing else is left: should it break the

@@ -134,12 +134,17 @@ impl Probe<'_> {
 ///
 /// # Errors
 /// As a poll.
-pub async fn probe(id: &AccountId, account: &AccountConfig, base: &Path) -> Result<u64, Error> {
+pub async fn probe(
+    id: &AccountId,
+    account: &AccountConfig,
+    base: &Path,
+    now: Timestamp,
+) -> Result<u64, Error> {
     let purses = super::Purses::default();
     let purse: Purse = purses.of(id, account, base).await?;
     let mut server = habits::Server::default();
     let session::Maildrop { mut wire, session, .. } =
-        session::open(account, base, &purse, &mut server, crate::clock::Clock::system().now()).await?;
+        session::open(account, base, &purse, &mut server, now).await?;
     let (session, stat) = wire.ask("STAT", session.stat()).await?;
     let stat = stat?;
     wire.quit(session.quit()?).await??;

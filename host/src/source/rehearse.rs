@@ -7,8 +7,8 @@ use postroom_spool::{DeletePolicy, Listed, Reconciled, Why};
 
 use super::error::Error;
 use super::gate::{self, Verdict};
-use super::numberless::BATCH;
-use super::remove::{policy, quit};
+use super::numberless::{BATCH, allowed};
+use super::remove::{borrowed, policy, quit};
 use super::report::{Fate, Rehearsed};
 use super::retrieve::{stumble_of, unwanted};
 use super::visit::Visit;
@@ -73,7 +73,7 @@ pub(super) async fn identified(
     lines.sort_by_key(|(index, _)| *index);
     match verdict {
         Verdict::Held(reason) => visit.report.held = Some(reason),
-        Verdict::Doubted(reason) => visit.report.notes.push(reason),
+        Verdict::Doubted(reason) => visit.note(reason),
         Verdict::Believed | Verdict::Renumbered(_) => {}
     }
     visit.report.rehearsed = lines.into_iter().map(|(_, line)| line).collect();
@@ -88,9 +88,7 @@ pub(super) async fn numbered(
     session: Session<Transaction>,
     sizes: &ScanListing,
 ) -> Result<(), Error> {
-    if !matches!(visit.account.delete, DeletePolicy::Spooled { .. }) || visit.live.config.never_delete {
-        return Err(Error::NoUniqueIds);
-    }
+    allowed(visit)?;
     let line = |(index, (number, size)): (usize, (postroom_pop3::MessageNumber, Option<u64>))| {
         let (fate, why) = if size.unwrap_or(0) > visit.limit() {
             (Fate::Leave, "it is larger than `limits.message`".to_owned())
@@ -118,6 +116,8 @@ fn why_never(visit: &Visit<'_>) -> &'static str {
         "`never_delete` is on: nothing is deleted at any server"
     } else if visit.account.delete == DeletePolicy::Never {
         "the account is set to delete nothing"
+    } else if borrowed(visit) {
+        "a user name `recent:…` shows mail of other folders and readers too: nothing of it is ours to delete"
     } else {
         "the server keeps mail whose deletion it has confirmed, so nothing is deleted there any more"
     }

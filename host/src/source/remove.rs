@@ -31,14 +31,17 @@ pub(super) async fn remove(
 
 /// What may be deleted here; nothing where the switch is on, or where the server does not delete what it says it did.
 pub(super) fn policy(visit: &Visit<'_>) -> DeletePolicy {
-    // A user name `recent:…` shows one provider's mail of all folders for a month, also to other readers: nothing of it is
-    // ours to delete.
-    let borrowed = visit.account.user.starts_with("recent:");
-    if visit.live.config.never_delete || visit.habits.maildrop.ignores_deletion() || borrowed {
+    if visit.live.config.never_delete || visit.habits.maildrop.ignores_deletion() || borrowed(visit) {
         DeletePolicy::Never
     } else {
         visit.account.delete
     }
+}
+
+/// Whether the maildrop is not ours alone: with a user name `recent:…` one provider shows the mail of all folders for a month, to
+/// every reader.
+pub(super) fn borrowed(visit: &Visit<'_>) -> bool {
+    visit.account.user.starts_with("recent:")
 }
 
 /// A refusal of one leaves that one for the next session.
@@ -84,7 +87,7 @@ pub(super) async fn mark(
                 Ok(()) => marked.push(removable),
                 Err(rejection) => {
                     tracing::warn!(account = %visit.id, %rejection, "the server would not delete a message");
-                    visit.report.notes.push(format!("one message stays: {rejection}"));
+                    visit.note(format!("one message stays: {rejection}"));
                 }
             }
         }
@@ -102,7 +105,7 @@ pub(super) async fn quit(
     if marked.is_empty() {
         // Everything is durable here and nothing was to be deleted: how the server says goodbye is its own affair.
         if let Ok(Err(rejection)) = answer {
-            visit.report.notes.push(rejection.to_string());
+            visit.note(rejection.to_string());
         }
         return Ok(());
     }

@@ -54,7 +54,7 @@ pub(super) async fn matched<'a>(
         }
     }
     adopt(visit, adoptions).await?;
-    visit.report.notes.push(format!(
+    visit.note(format!(
         "the server renumbered its mail: {} of its messages were recognised, {} are looked at",
         visit.report.remapped,
         unknown.len()

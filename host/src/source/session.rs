@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_dial::{Client, Peer, ProxyLogin, Route, Socks5};
+use postroom_dial::{Client, Peer, ProxyLogin, Route, Socks5, Trust};
 use postroom_mail::Timestamp;
 use postroom_pop3::session::{LoginAnswer, StlsAnswer};
 use postroom_pop3::{Authorization, Channel, Class, Credentials, Mechanism, Nonce, Session, Transaction};
@@ -14,7 +14,7 @@ use super::error::Error;
 use super::habits;
 use super::token::Purse;
 use super::wire::Wire;
-use crate::config::{AccountConfig, Auth, Login, Secret, SecretRef, TlsMinimum, TlsMode, Trust};
+use crate::config::{AccountConfig, Auth, Login, Secret, SecretRef, TlsMode};
 
 /// How long the handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -47,7 +47,7 @@ pub(super) async fn open(
     let mut fresh = false;
     let mut without = !server.asks_capa(now);
     loop {
-        let credentials = credentials(account, base, purse, fresh).await?;
+        let credentials = credentials(account, base, purse, now, fresh).await?;
         let Greeted { mut wire, mut session, peer } = greet(account, base).await?;
         if !without {
             (wire, session) = match capabilities(wire, session).await {
@@ -62,6 +62,11 @@ pub(super) async fn open(
             };
             server.capa |= session.capabilities().is_some();
         }
+        if account.utf8 && session.capabilities().is_some_and(|listed| listed.utf8.is_some()) {
+            let (back, answer) = wire.ask("UTF8", session.utf8()?).await?;
+            answer?;
+            session = back;
+        }
         let mechanism = mechanism(account, &session, &credentials)?;
         let login = session.login_by(mechanism, &credentials, nonce()?)?;
         match wire.ask("the login", login).await? {
@@ -75,7 +80,7 @@ pub(super) async fn open(
             LoginAnswer::Refused(_, refused) if refused.class() == Class::TokenExpired && !fresh => {
                 fresh = true
             }
-            LoginAnswer::Refused(_, refused) => return Err(purse.explain(refused)),
+            LoginAnswer::Refused(_, refused) => return Err(purse.explain(refused, now)),
         }
     }
 }
@@ -105,19 +110,11 @@ pub(super) fn mechanism(
     session: &Session<Authorization>,
     credentials: &Credentials,
 ) -> Result<Mechanism, Error> {
-    Ok(match account.auth {
-        Auth::Auto => Mechanism::choose(session.capabilities(), session.channel(), credentials)
-            .map_err(postroom_pop3::Error::from)?,
-        Auth::UserPass => Mechanism::UserPass,
-        Auth::Apop => Mechanism::Apop,
-        Auth::Plain => Mechanism::Plain,
-        Auth::Login => Mechanism::Login,
-        Auth::CramMd5 => Mechanism::CramMd5,
-        Auth::ScramSha1 => Mechanism::ScramSha1,
-        Auth::ScramSha256 => Mechanism::ScramSha256,
-        Auth::Xoauth2 => Mechanism::XOAuth2,
-        Auth::Oauthbearer => Mechanism::OAuthBearer,
-    })
+    match account.auth {
+        Auth::Only(mechanism) => Ok(mechanism),
+        Auth::Auto => Ok(Mechanism::choose(session.capabilities(), session.channel(), credentials)
+            .map_err(postroom_pop3::Error::from)?),
+    }
 }
 
 /// From the system's source of randomness.
@@ -182,20 +179,8 @@ pub(super) async fn route(account: &AccountConfig, base: &Path) -> Result<Route,
 
 /// Reads the files of authorities and keys.
 pub(super) async fn prepare(trust: &Trust) -> Result<Arc<Client>, Error> {
-    let dialled = postroom_dial::Trust {
-        ca_file: trust.ca_file.clone(),
-        // They were read once when the configuration was checked.
-        pins: trust.pins.iter().filter_map(|pin| pin.parse().ok()).collect(),
-        identity: trust
-            .client
-            .clone()
-            .map(|(certificate, key)| postroom_dial::ClientIdentity { certificate, key }),
-        minimum: match trust.minimum {
-            TlsMinimum::Tls12 => postroom_dial::Version::Tls12,
-            TlsMinimum::Tls13 => postroom_dial::Version::Tls13,
-        },
-    };
-    let prepared = tokio::task::spawn_blocking(move || dialled.prepare()).await;
+    let trust = trust.clone();
+    let prepared = tokio::task::spawn_blocking(move || trust.prepare()).await;
     Ok(Arc::new(prepared.map_err(|panic| broken("reading the authorities", panic))??))
 }
 
@@ -203,12 +188,13 @@ pub(super) async fn credentials(
     account: &AccountConfig,
     base: &Path,
     purse: &Purse,
+    now: Timestamp,
     fresh: bool,
 ) -> Result<Credentials, Error> {
     let made = match &account.login {
         Login::Password(password) => Credentials::new(&account.user, read(password, base).await?.expose()),
         Login::OAuth(_) => {
-            let bearer = purse.bearer(fresh).await?;
+            let bearer = purse.bearer(now, fresh).await?;
             Credentials::bearer(&account.user, bearer.expose())
                 .and_then(|credentials| credentials.at(&account.host, account.port))
         }

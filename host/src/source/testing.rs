@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{
-    AccountConfig, Auth, First, Login, Poll, Renumbered, SecretRef, Silence, TlsMode, Trust,
-};
+use crate::config::{AccountConfig, Auth, First, Login, Poll, Renumbered, SecretRef, Silence, TlsMode};
 
 /// As `host`, `user` and `password` alone make it.
 pub(super) fn account() -> AccountConfig {
@@ -12,7 +10,7 @@ pub(super) fn account() -> AccountConfig {
         host: "pop.example.net".to_owned(),
         port: 995,
         tls: TlsMode::Implicit,
-        trust: Trust::default(),
+        trust: postroom_dial::Trust::default(),
         proxy: None,
         user: "me".to_owned(),
         login: Login::Password(SecretRef::File("secret".into())),
@@ -25,6 +23,7 @@ pub(super) fn account() -> AccountConfig {
         first: First::All,
         renumbered: Renumbered::Match,
         delete: postroom_spool::DeletePolicy::Never,
+        utf8: false,
         pipelining: true,
         silence: Silence::Rhythm,
     }

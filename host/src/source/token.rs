@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use postroom_mail::AccountId;
+use postroom_mail::{AccountId, Timestamp};
 use postroom_oauth::{Bearer, Client, Http, Provider, Source, TokenCommand, TokenFile, Tokens};
 use zeroize::Zeroizing;
 
@@ -27,10 +27,10 @@ pub(super) enum Purse {
 
 impl Purse {
     /// A token for a login now.
-    pub(super) async fn bearer(&self, fresh: bool) -> Result<Bearer, Error> {
+    pub(super) async fn bearer(&self, now: Timestamp, fresh: bool) -> Result<Bearer, Error> {
         match self {
             Self::Of(tokens, _, shown) => {
-                let bearer = tokens.bearer(SystemTime::now(), fresh).await?;
+                let bearer = tokens.bearer(system(now), fresh).await?;
                 *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(bearer.clone());
                 Ok(bearer)
             }
@@ -41,18 +41,21 @@ impl Purse {
     }
 
     /// A refused login, with what the token itself shows about the reason.
-    pub(super) fn explain(&self, refused: postroom_pop3::Rejection) -> Error {
+    pub(super) fn explain(&self, refused: postroom_pop3::Rejection, now: Timestamp) -> Error {
         let Self::Of(_, Some(provider), shown) = self else { return refused.into() };
         if !refused.bad_credentials() && refused.token.is_none() {
             return refused.into();
         }
         let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         let claims = shown.as_ref().and_then(Bearer::claims);
-        let explanation = claims
-            .map(|claims| postroom_oauth::explain(&claims, provider, SystemTime::now()))
-            .unwrap_or_default();
+        let explanation =
+            claims.map(|claims| postroom_oauth::explain(&claims, provider, system(now))).unwrap_or_default();
         Error::TokenRefused { refused: Box::new(refused), explanation }
     }
+}
+
+fn system(now: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0))
 }
 
 /// The sources of tokens that were made so far.
@@ -106,7 +109,7 @@ pub(crate) async fn registration(
     own: &OwnOAuth,
     base: &Path,
 ) -> Result<(Http, Client), Error> {
-    let trust = crate::config::Trust { ca_file: own.ca_file.clone(), ..Default::default() };
+    let trust = postroom_dial::Trust { ca_file: own.ca_file.clone(), ..Default::default() };
     let tls = session::prepare(&trust).await?.config();
     let tls = rustls::ClientConfig::clone(&tls);
     let http = match &own.proxy {

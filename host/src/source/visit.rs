@@ -85,7 +85,6 @@ pub(super) async fn visit(
         Err(error) => return (Err(error), false),
     };
     report.refused.clear();
-    report.notes.clear();
     let mut visit = Visit {
         host,
         live,
@@ -110,14 +109,13 @@ pub(super) async fn visit(
 impl Visit<'_> {
     fn arrived(&mut self, peer: Option<&Peer>) {
         let now = self.host.clock.now();
-        self.habits.maildrop.logged_in = true;
         self.habits.maildrop.in_use_since = None;
         self.habits.maildrop.last_login = (self.habits.server.advertised_delay > 0).then_some(now);
         if let Some(ends) = peer.filter(|peer| peer.expires_within(now.0 / 1000, EXPIRY)) {
             let soonest =
                 ends.certificates.iter().map(|certificate| certificate.not_after).min().unwrap_or(0);
             let days = (soonest - now.0 / 1000) / 86_400;
-            self.report.notes.push(format!(
+            self.note(format!(
                 "the server's certificate ends in {days} days: after that nothing is retrieved until its operator renews it"
             ));
         }
@@ -202,7 +200,7 @@ impl Visit<'_> {
         found.new.retain(|index| !same.contains(index));
         if found.first && self.habits.maildrop.hides {
             let text = "the server may delete or hide mail once it was retrieved (EXPIRE 0), whatever `delete` says here";
-            self.report.notes.push(text.to_owned());
+            self.note(text.to_owned());
         }
         let session = match found.first {
             true => contact::seed(self, session, &listing, &mut found.new).await?,
@@ -243,7 +241,7 @@ impl Visit<'_> {
                 (session, wanted(&listing, &found.new, Because::New), listing.complete)
             }
             Verdict::Doubted(reason) => {
-                self.report.notes.push(reason);
+                self.note(reason);
                 (session, wanted(&listing, &found.new, Because::New), false)
             }
             Verdict::Believed => (session, wanted(&listing, &found.new, Because::New), true),
@@ -283,7 +281,7 @@ impl Visit<'_> {
         }
         maildrop.deleted = false;
         if self.habits.maildrop.ignores_deletion() && self.account.delete != DeletePolicy::Never {
-            self.report.notes.push(
+            self.note(
                 "the server keeps mail whose deletion it has confirmed, so nothing is deleted there any more; see what its \
                  settings say about mail read by POP3, or set delete = \"never\""
                     .to_owned(),
@@ -301,6 +299,14 @@ impl Visit<'_> {
         self.account.pipelining
             && session.may_pipeline()
             && self.habits.server.may_pipeline(self.host.clock.now())
+    }
+
+    /// Something is odd; a second session of the same poll need not say it again.
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.report.notes.contains(&text) {
+            self.report.notes.push(text);
+        }
     }
 
     /// A message stays on the server.

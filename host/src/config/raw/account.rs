@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::config::account::{Auth, First, Flow, Renumbered, Silence, TlsMinimum, TlsMode};
+use crate::config::account::{Auth, First, Flow, Renumbered, Silence, TlsMode};
 use crate::config::secret::SecretRef;
 use crate::config::units::{Size, Time, parse_duration};
 
@@ -39,6 +39,7 @@ pub(in crate::config) struct RawAccount {
     pub(in crate::config) first: Option<Word<First>>,
     pub(in crate::config) renumbered: Option<Renumbered>,
     pub(in crate::config) delete: Option<Word<RawDelete>>,
+    pub(in crate::config) utf8: Option<bool>,
     pub(in crate::config) pipelining: Option<bool>,
     pub(in crate::config) silence: Option<Word<Silence>>,
 }
@@ -58,6 +59,15 @@ pub(in crate::config) struct RawOAuth {
     pub(in crate::config) token_endpoint: Option<String>,
     pub(in crate::config) device_endpoint: Option<String>,
     pub(in crate::config) ca_file: Option<PathBuf>,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Deserialize)]
+pub(in crate::config) enum TlsMinimum {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// A value written as one word, or as a table where the word does not say enough.

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use postroom_dial::{ClientIdentity, Pin, Trust, Version};
 use postroom_mail::Name;
 use postroom_oauth::Provider;
+use postroom_pop3::Mechanism;
 use postroom_spool::DeletePolicy;
 
 use super::{Findings, MINUTE, SECOND};
-use crate::config::account::{
-    AccountConfig, Auth, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, TlsMode, Trust,
-};
+use crate::config::account::{AccountConfig, Auth, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, TlsMode};
 use crate::config::diagnose::suggest;
-use crate::config::raw::{RawAccount, RawDelete, RawOAuth};
+use crate::config::raw::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
 use crate::config::read::{called, path};
 use crate::config::sources::KeyPath;
 use crate::config::units::Time;
@@ -57,12 +57,14 @@ pub(super) fn account(
         own.proxy.clone_from(&proxy);
     }
     let auth = raw.auth.unwrap_or_default();
-    if auth.is_token() != matches!(login, Login::OAuth(_)) && auth != Auth::Auto {
+    if let Auth::Only(mechanism) = auth
+        && mechanism.takes_token() != matches!(login, Login::OAuth(_))
+    {
         let text = format!("{} does not go with what the account logs in with", called(&key("auth")));
         let hint = "xoauth2 and oauthbearer send a token from `oauth2`, all others a `password`";
         findings.error(&key("auth"), Part::Value, text, Some(hint.to_owned()));
     }
-    if auth == Auth::Apop && tls == TlsMode::Starttls {
+    if auth == Auth::Only(Mechanism::Apop) && tls == TlsMode::Starttls {
         // RFC 2595 section 4: what was said before TLS is forgotten, and the timestamp is not said again.
         let text = "APOP needs the greeting's timestamp, which comes unprotected before STARTTLS and cannot be trusted";
         let hint = "with TLS, PLAIN is as safe: leave `auth` out; or use tls = \"implicit\"";
@@ -85,6 +87,7 @@ pub(super) fn account(
         first: raw.first.map(|word| word.0).unwrap_or_default(),
         renumbered: raw.renumbered.unwrap_or_default(),
         delete: raw.delete.map_or(DeletePolicy::Never, |word| delete(word.0)),
+        utf8: raw.utf8.unwrap_or(false),
         pipelining: raw.pipelining.unwrap_or(true),
         silence: raw.silence.map(|word| word.0).unwrap_or_default(),
     })
@@ -149,12 +152,16 @@ fn trust(
     findings: &mut Findings<'_>,
 ) -> Trust {
     let key = |key: &str| [at, &path([key])].concat();
-    let pins = raw.pins.take().unwrap_or_default();
-    for (index, pin) in pins.iter().enumerate() {
-        if let Err(error) = pin.parse::<postroom_dial::Pin>() {
-            let at = [&*key("pins"), &path([&index.to_string()])].concat();
-            let hint = "`postroom probe ACCOUNT` prints the pins of a server in this form";
-            findings.error(&at, Part::Key, format!("{}: {error}", called(&at)), Some(hint.to_owned()));
+    let mut pins: Vec<Pin> = Vec::new();
+    for (index, pin) in raw.pins.take().unwrap_or_default().iter().enumerate() {
+        match pin.parse() {
+            Ok(pin) => pins.push(pin),
+            Err(error) => {
+                let at = [&*key("pins"), &path([&index.to_string()])].concat();
+                let text = format!("the pin number {} of {}: {error}", index + 1, called(&key("pins")));
+                let hint = "`postroom probe ACCOUNT` prints the pins of a server in this form";
+                findings.error(&at, Part::Key, text, Some(hint.to_owned()));
+            }
         }
     }
     if pins.len() == 1 {
@@ -164,10 +171,11 @@ fn trust(
     if tls == TlsMode::None && (!pins.is_empty() || raw.client_certificate.is_some()) {
         findings.warn(at, "pins and client certificates have no effect without TLS");
     }
-    let client = match (raw.client_certificate.take(), raw.client_key.take()) {
-        (Some(certificate), Some(secret)) => {
-            Some((plain_join(base, &certificate), plain_join(base, &secret)))
-        }
+    let identity = match (raw.client_certificate.take(), raw.client_key.take()) {
+        (Some(certificate), Some(secret)) => Some(ClientIdentity {
+            certificate: plain_join(base, &certificate),
+            key: plain_join(base, &secret),
+        }),
         (None, None) => None,
         (certificate, _) => {
             let there = if certificate.is_some() { "client_certificate" } else { "client_key" };
@@ -179,8 +187,11 @@ fn trust(
     Trust {
         ca_file: raw.ca_file.take().map(|file| plain_join(base, &file)),
         pins,
-        minimum: raw.tls_minimum.unwrap_or_default(),
-        client,
+        minimum: match raw.tls_minimum {
+            Some(TlsMinimum::Tls13) => Version::Tls13,
+            Some(TlsMinimum::Tls12) | None => Version::Tls12,
+        },
+        identity,
     }
 }
 

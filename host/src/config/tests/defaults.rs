@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postroom_pop3::Mechanism;
 use postroom_spool::DeletePolicy;
 
 use super::*;
@@ -37,7 +38,7 @@ fn every_documented_default_holds() {
         host: "pop.example.net".into(),
         port: 995,
         tls: TlsMode::Implicit,
-        trust: Trust::default(),
+        trust: postroom_dial::Trust::default(),
         proxy: None,
         user: "me@example.net".into(),
         login: Login::Password(SecretRef::File("secrets/home".into())),
@@ -50,6 +51,7 @@ fn every_documented_default_holds() {
         first: First::All,
         renumbered: Renumbered::Match,
         delete: DeletePolicy::Never,
+        utf8: false,
         pipelining: true,
         silence: Silence::Rhythm,
     };
@@ -100,6 +102,7 @@ fn everything_that_is_written_arrives() {
         first = { days = 30 }
         renumbered = "hold"
         pipelining = false
+        utf8 = true
         silence = "3d"
         [sinks.box]
         type = "maildir"
@@ -140,16 +143,23 @@ fn everything_that_is_written_arrives() {
     );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
     let account = &config.accounts[&name("shop")];
-    assert_eq!((account.port, account.tls, account.auth), (110, TlsMode::Starttls, Auth::UserPass));
+    assert_eq!(
+        (account.port, account.tls, account.auth),
+        (110, TlsMode::Starttls, Auth::Only(Mechanism::UserPass))
+    );
     let trust = &account.trust;
     assert_eq!(trust.ca_file, Some(files.path("own/ca.pem")));
-    assert_eq!((trust.pins.len(), trust.minimum), (2, TlsMinimum::Tls13));
-    assert_eq!(trust.client, Some((files.path("own/me.pem"), files.path("own/me.key"))));
+    assert_eq!((trust.pins.len(), trust.minimum), (2, postroom_dial::Version::Tls13));
+    let identity = trust.identity.as_ref().unwrap();
+    assert_eq!(
+        (&identity.certificate, &identity.key),
+        (&files.path("own/me.pem"), &files.path("own/me.key"))
+    );
     let proxy = account.proxy.as_ref().unwrap();
     assert_eq!((proxy.host.as_str(), proxy.port), ("::1", 1080));
     assert_eq!(proxy.login, Some(("u".into(), SecretRef::Env("PROXY".into()))));
     assert_eq!((account.first, account.renumbered), (First::Days(30), Renumbered::Hold));
-    assert_eq!((account.pipelining, account.silence), (false, Silence::After(3 * DAY)));
+    assert_eq!((account.pipelining, account.utf8, account.silence), (false, true, Silence::After(3 * DAY)));
     assert_eq!(
         (account.poll, account.timeout, account.enabled),
         (Poll::every(MINUTE + MINUTE / 2), MINUTE / 2, false)

@@ -39,7 +39,7 @@ fn an_unknown_key_is_shown_where_it_is_with_the_key_it_was_meant_to_be() {
   |
 3 | colour = …
   | ^^^^^^
-  = possible here: host, port, provider, tls, insecure_plaintext, user, password, oauth2, auth, ca_file, pins, tls_minimum, client_certificate, client_key, proxy, poll, timeout, pipeline, enabled, first, renumbered, delete, pipelining, silence"#,
+  = possible here: host, port, provider, tls, insecure_plaintext, user, password, oauth2, auth, ca_file, pins, tls_minimum, client_certificate, client_key, proxy, poll, timeout, pipeline, enabled, first, renumbered, delete, utf8, pipelining, silence"#,
     );
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn open(probe: &mut Probe<'_>) -> Result<(Wire, Session<Transac
     let purse = Purses::default().of(probe.of.id, account, base).await?;
     let mut fresh = false;
     loop {
-        let credentials = session::credentials(account, base, &purse, fresh).await?;
+        let credentials = session::credentials(account, base, &purse, probe.of.now, fresh).await?;
         let mechanism = session::mechanism(account, &session, &credentials)?;
         if !fresh {
             mechanisms::chosen(probe, &session, mechanism);
@@ -43,7 +43,7 @@ pub(super) async fn open(probe: &mut Probe<'_>) -> Result<(Wire, Session<Transac
                 wire = again.wire;
                 session = wire.ask("CAPA", again.session.capa()).await?.0;
             }
-            LoginAnswer::Refused(_, refused) => return Err(purse.explain(refused)),
+            LoginAnswer::Refused(_, refused) => return Err(purse.explain(refused, probe.of.now)),
         }
     }
 }
