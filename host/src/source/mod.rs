@@ -1,5 +1,6 @@
 //! Polls the accounts, each on its own schedule. One slow or dead server holds up nobody.
 
+mod batch;
 mod contact;
 mod error;
 mod gate;
