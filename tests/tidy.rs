@@ -50,7 +50,8 @@ fn the_dependency_rules_hold() {
     assert_eq!(of("postroom-oauth"), mail, "only the rule that makes texts safe to show");
     assert_eq!(of("postroom-seen"), none, "foreign formats are their own");
     assert_eq!(of("postroom-practice"), none, "practice servers know nothing of the host");
-    assert_eq!(of("postroom-spool"), mail);
+    assert_eq!(of("postroom-failpoint"), none);
+    assert_eq!(of("postroom-spool"), BTreeSet::from(["postroom-failpoint", "postroom-mail"]));
     assert_eq!(of("postroom-sandbox"), mail);
     assert_eq!(of("postroom-sdk"), none, "host and guest meet only in sdk/wit");
     for plugin in ["filter", "attachments", "archive", "forward", "mime"] {

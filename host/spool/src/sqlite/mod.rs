@@ -125,16 +125,16 @@ impl SqliteSpool {
         }
     }
 
-    async fn write<T, F>(&self, work: F) -> Result<T>
+    async fn write<T, F>(&self, name: &'static str, work: F) -> Result<T>
     where
         F: FnMut(&mut Unit<'_>) -> Outcome<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.desk()?.call(work, |done| done).await
+        self.desk()?.call(name, work, |done| done).await
     }
 
     /// Like `write`, for leases: when the caller is gone before they reach it, they are put back.
-    async fn lease<L, F>(&self, take: F, put_back: PutBack<L>) -> Result<Vec<L>>
+    async fn lease<L, F>(&self, name: &'static str, take: F, put_back: PutBack<L>) -> Result<Vec<L>>
     where
         F: FnMut(&mut Unit<'_>) -> Outcome<Vec<L>> + Send + 'static,
         L: Send + 'static,
@@ -142,7 +142,7 @@ impl SqliteSpool {
         let desk = self.desk()?;
         let back = desk.clone();
         let finish = move |leases| Unclaimed { leases, desk: back, put_back };
-        Ok(desk.call(take, finish).await?.claim())
+        Ok(desk.call(name, take, finish).await?.claim())
     }
 
     async fn read<T, F>(&self, question: F) -> Result<T>
@@ -211,24 +211,24 @@ impl Spool for SqliteSpool {
         let looked = observing.clone();
         // Most listings tell nothing, and the writer is not troubled with them.
         match self.read(move |sql| looked.changes(sql)).await? {
-            true => self.write(move |unit| observing.record(unit)).await,
+            true => self.write("spool.observe", move |unit| observing.record(unit)).await,
             false => Ok(Observed::default()),
         }
     }
 
     async fn adopt(&self, account: &AccountId, adoptions: Vec<Adoption>, now: Timestamp) -> Result<u64> {
         let account = account.clone();
-        self.write(move |unit| seen::adopt(unit, &account, &adoptions, now)).await
+        self.write("spool.adopt", move |unit| seen::adopt(unit, &account, &adoptions, now)).await
     }
 
     async fn resized(&self, account: &AccountId, listed: &Listed) -> Result<()> {
         let (account, listed) = (account.clone(), listed.clone());
-        self.write(move |unit| ledger::resized(unit, &account, &listed)).await
+        self.write("spool.resized", move |unit| ledger::resized(unit, &account, &listed)).await
     }
 
     async fn returned(&self, account: &AccountId, listed: &Listed, now: Timestamp) -> Result<()> {
         let (account, listed) = (account.clone(), listed.clone());
-        self.write(move |unit| ledger::returned(unit, &account, &listed, now)).await
+        self.write("spool.returned", move |unit| ledger::returned(unit, &account, &listed, now)).await
     }
 
     async fn resembling(&self, account: &AccountId, header: Digest) -> Result<Vec<SeenRow>> {
@@ -244,7 +244,7 @@ impl Spool for SqliteSpool {
     async fn seed(&self, account: &AccountId, entries: Vec<Seen>, by: SeenBy, now: Timestamp) -> Result<u64> {
         life::check_seed(by)?;
         let account = account.clone();
-        self.write(move |unit| seen::seed(unit, &account, &entries, by, now)).await
+        self.write("spool.seed", move |unit| seen::seed(unit, &account, &entries, by, now)).await
     }
 
     async fn seen(
@@ -259,11 +259,11 @@ impl Spool for SqliteSpool {
 
     async fn forget(&self, account: &AccountId, which: Forget, now: Timestamp) -> Result<u64> {
         let account = account.clone();
-        self.write(move |unit| seen::forget(unit, &account, &which, now)).await
+        self.write("spool.forget", move |unit| seen::forget(unit, &account, &which, now)).await
     }
 
     async fn admit(&self, arrivals: Vec<Arrival>) -> Result<Vec<Admitted>> {
-        self.write(move |unit| inbox::admit(unit, &arrivals)).await
+        self.write("spool.admit", move |unit| inbox::admit(unit, &arrivals)).await
     }
 
     async fn removable(
@@ -288,11 +288,11 @@ impl Spool for SqliteSpool {
 
     async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()> {
         let marked: Vec<ledger::Marked> = removables.iter().map(ledger::Marked::from).collect();
-        self.write(move |unit| ledger::deleting(unit, &marked, now)).await
+        self.write("spool.deleting", move |unit| ledger::deleting(unit, &marked, now)).await
     }
 
     async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {
-        self.write(move |unit| ledger::removed(unit, &removed, now)).await
+        self.write("spool.removed", move |unit| ledger::removed(unit, &removed, now)).await
     }
 
     async fn stumble(
@@ -303,7 +303,7 @@ impl Spool for SqliteSpool {
         now: Timestamp,
     ) -> Result<Stumble> {
         let (account, listed, reason) = (account.clone(), listed.clone(), life::clip(reason));
-        self.write(move |unit| notes::stumble(unit, &account, &listed, &reason, now)).await
+        self.write("spool.stumble", move |unit| notes::stumble(unit, &account, &listed, &reason, now)).await
     }
 
     async fn stumbles(&self, account: &AccountId) -> Result<Vec<Stumble>> {
@@ -313,7 +313,8 @@ impl Spool for SqliteSpool {
 
     async fn unstumble(&self, account: &AccountId, uid: Option<Uid>) -> Result<u64> {
         let account = account.clone();
-        self.write(move |unit| notes::unstumble(unit, account.as_str(), uid.as_ref())).await
+        self.write("spool.unstumble", move |unit| notes::unstumble(unit, account.as_str(), uid.as_ref()))
+            .await
     }
 
     async fn learnt(&self, scope: &str) -> Result<Option<String>> {
@@ -328,7 +329,7 @@ impl Spool for SqliteSpool {
             return Ok(());
         }
         let scope = scope.to_owned();
-        self.write(move |unit| seen::learn(unit, &scope, text.as_deref(), now)).await
+        self.write("spool.learn", move |unit| seen::learn(unit, &scope, text.as_deref(), now)).await
     }
 
     async fn arrivals(&self, account: &AccountId, limit: usize) -> Result<Vec<Timestamp>> {
@@ -347,20 +348,21 @@ impl Spool for SqliteSpool {
         if quiet {
             return Ok(());
         }
-        self.write(move |unit| polls::close_poll(unit, &account, &outcome, pace, now)).await
+        self.write("spool.close_poll", move |unit| polls::close_poll(unit, &account, &outcome, pace, now))
+            .await
     }
 
     async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>> {
-        self.lease(move |unit| inbox::lease(unit, limit, now), inbox::unlease).await
+        self.lease("spool.lease_messages", move |unit| inbox::lease(unit, limit, now), inbox::unlease).await
     }
 
     async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()> {
-        self.write(move |unit| inbox::plan(unit, &lease, &plan, now)).await
+        self.write("spool.plan", move |unit| inbox::plan(unit, &lease, &plan, now)).await
     }
 
     async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
         let reason = life::clip(reason);
-        self.write(move |unit| inbox::defer(unit, &lease, at, &reason, now)).await
+        self.write("spool.defer", move |unit| inbox::defer(unit, &lease, at, &reason, now)).await
     }
 
     async fn put_back(
@@ -371,27 +373,32 @@ impl Spool for SqliteSpool {
         now: Timestamp,
     ) -> Result<()> {
         let reason = life::clip(reason);
-        self.write(move |unit| inbox::put_back(unit, &lease, at, &reason, now)).await
+        self.write("spool.put_back", move |unit| inbox::put_back(unit, &lease, at, &reason, now)).await
     }
 
     async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
         let reason = life::clip(reason);
-        self.write(move |unit| inbox::quarantine(unit, &lease, &reason, now)).await
+        self.write("spool.quarantine", move |unit| inbox::quarantine(unit, &lease, &reason, now)).await
     }
 
     async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>> {
         let sink = sink.clone();
-        self.lease(move |unit| outbox::lease(unit, &sink, limit, now), outbox::unlease).await
+        self.lease("spool.lease_effects", move |unit| outbox::lease(unit, &sink, limit, now), outbox::unlease)
+            .await
     }
 
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
-        self.write(move |unit| outbox::settle(unit, &lease, &settlement, now)).await
+        self.write("spool.settle", move |unit| outbox::settle(unit, &lease, &settlement, now)).await
     }
 
     async fn release(&self, leases: Leases, now: Timestamp) -> Result<u64> {
         match leases {
-            Leases::Messages => self.write(move |unit| inbox::release(unit, now)).await,
-            Leases::Effects => self.write(move |unit| outbox::release(unit, now)).await,
+            Leases::Messages => {
+                self.write("spool.release_messages", move |unit| inbox::release(unit, now)).await
+            }
+            Leases::Effects => {
+                self.write("spool.release_effects", move |unit| outbox::release(unit, now)).await
+            }
         }
     }
 
@@ -401,7 +408,7 @@ impl Spool for SqliteSpool {
     }
 
     async fn expedite(&self, now: Timestamp) -> Result<u64> {
-        self.write(move |unit| upkeep::expedite(unit, now)).await
+        self.write("spool.expedite", move |unit| upkeep::expedite(unit, now)).await
     }
 
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
@@ -440,16 +447,16 @@ impl Spool for SqliteSpool {
         let until = earlier(now, keep);
         let mut bodies = 0;
         loop {
-            let forgotten = self.write(move |unit| upkeep::forget(unit, until)).await?;
+            let forgotten = self.write("spool.sweep_forget", move |unit| upkeep::forget(unit, until)).await?;
             bodies += forgotten as u64;
             if forgotten < upkeep::SLICE {
                 break;
             }
         }
-        let mut octets = self.write(upkeep::free_empty).await?;
+        let mut octets = self.write("spool.sweep_free", upkeep::free_empty).await?;
         // One at a time, so that the mail does not wait for it.
-        for segment in self.write(upkeep::sparse).await? {
-            octets += self.write(move |unit| upkeep::copy_out(unit, segment)).await?;
+        for segment in self.write("spool.sweep_sparse", upkeep::sparse).await? {
+            octets += self.write("spool.sweep_copy", move |unit| upkeep::copy_out(unit, segment)).await?;
         }
         Ok(Swept { bodies, octets })
     }

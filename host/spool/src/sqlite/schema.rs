@@ -14,7 +14,7 @@ use super::fault::{Fault, Outcome};
 use crate::Error;
 
 /// The schema this version writes.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 const FILE: &str = "postroom.db";
 /// Pages of the write-ahead log before a commit must carry a checkpoint; the writer makes them earlier, when idle.
 const CHECKPOINT_PAGES: u32 = 10_000;
@@ -164,6 +164,18 @@ CREATE TABLE notes (
 ) WITHOUT ROWID;
 ";
 
+/// Doubts of sending, the operator's decisions, and the health of bodies.
+const VERSION_3: &str = "
+ALTER TABLE effects ADD COLUMN sending INTEGER;
+ALTER TABLE effects ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE effects ADD COLUMN waived INTEGER;
+ALTER TABLE messages ADD COLUMN dropped INTEGER;
+ALTER TABLE messages ADD COLUMN damaged INTEGER;
+ALTER TABLE messages ADD COLUMN checked INTEGER;
+CREATE INDEX messages_checked ON messages (checked) WHERE segment IS NOT NULL;
+CREATE INDEX messages_damaged ON messages (damaged) WHERE damaged IS NOT NULL;
+";
+
 /// The one connection that writes; makes or brings forward the tables.
 pub(super) fn open_writer(state: &Path) -> Outcome<Connection> {
     // SQLite would make it readable for all, and gives its log the mode of the database.
@@ -219,7 +231,7 @@ pub(super) fn version(connection: &Connection) -> Outcome<u32> {
 fn bring_forward(connection: &mut Connection) -> Outcome<()> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
-    for (version, step) in (1..).zip([VERSION_1, VERSION_2]) {
+    for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3]) {
         if version > found {
             transaction.execute_batch(step)?;
         }

@@ -17,7 +17,7 @@ async fn a_failed_sync_fails_the_admissions_of_its_batch_and_nothing_else() {
     let first = admit(&spool, "u1", b"first").await;
     // The writer waits until everything below is queued, so that it becomes one batch.
     let (open, gate) = mpsc::channel::<()>();
-    let sabotage = spool.write(move |unit| {
+    let sabotage = spool.write("test", move |unit| {
         let _ = gate.recv();
         unit.segments.sabotage();
         Ok(())
@@ -68,7 +68,7 @@ async fn a_damaged_survivor_stays_where_it_is() {
     file[60] ^= 1;
     std::fs::write(&path, file).unwrap();
     spool.sweep(std::time::Duration::ZERO, NOW).await.unwrap();
-    let freed = spool.write(|unit| upkeep::copy_out(unit, 1)).await.unwrap();
+    let freed = spool.write("test", |unit| upkeep::copy_out(unit, 1)).await.unwrap();
     assert_eq!(freed, 0);
     assert!(matches!(spool.open(kept[0]).await, Err(Error::Corrupt { .. })));
     assert_eq!(octets(&spool.open(kept[1]).await.unwrap()), sample::noise(1, 100));
@@ -80,7 +80,7 @@ async fn a_damaged_survivor_stays_where_it_is() {
 async fn a_writer_that_is_gone_stops_the_host() {
     let dir = tempfile::tempdir().unwrap();
     let spool = SqliteSpool::open(dir.path()).unwrap();
-    let ending = spool.write::<(), _>(|_| panic!("a fault of the spool's own")).await.unwrap_err();
+    let ending = spool.write::<(), _>("test", |_| panic!("a fault of the spool's own")).await.unwrap_err();
     let later = spool.release(crate::Leases::Effects, NOW).await.unwrap_err();
     for error in [ending, later] {
         assert!(matches!(error, Error::WriterStopped), "{error:?}");

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -33,6 +34,8 @@ pub(super) struct Unit<'a> {
 
 /// One call on its way through the writer. The results differ in type, hence the trait object.
 trait Job: Send {
+    /// What it is called.
+    fn name(&self) -> &'static str;
     /// Does the work; again, when the transaction had to be begun again.
     fn run(&mut self, unit: &mut Unit<'_>) -> Outcome<()>;
     /// The work is lost.
@@ -43,6 +46,7 @@ trait Job: Send {
 }
 
 struct Call<T, U, F, G> {
+    name: &'static str,
     work: F,
     /// Makes of what is committed what the caller gets. Never called for work that was rolled back.
     finish: G,
@@ -58,6 +62,10 @@ where
     T: Send,
     U: Send,
 {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn run(&mut self, unit: &mut Unit<'_>) -> Outcome<()> {
         self.result = Some(Ok((self.work)(unit)?));
         Ok(())
@@ -72,7 +80,7 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let Self { work, finish, result, caller, _place } = *self;
+        let Self { name: _, work, finish, result, caller, _place } = *self;
         // What it holds, temporary files above all, is gone when the caller goes on.
         drop(work);
         if let Some(result) = result {
@@ -92,7 +100,7 @@ pub(super) struct Desk {
 impl Desk {
     /// Does `work` inside a transaction; what it did is durable on return. It may be called more than once, and each
     /// time nothing of the time before remains. `finish` is called once, after the commit.
-    pub(super) async fn call<T, U, F, G>(&self, work: F, finish: G) -> Result<U>
+    pub(super) async fn call<T, U, F, G>(&self, name: &'static str, work: F, finish: G) -> Result<U>
     where
         F: FnMut(&mut Unit<'_>) -> Outcome<T> + Send + 'static,
         G: FnOnce(T) -> U + Send + 'static,
@@ -101,7 +109,7 @@ impl Desk {
     {
         let place = self.room.clone().acquire_owned().await.map_err(|_| Error::WriterStopped)?;
         let (caller, answer) = oneshot::channel();
-        let job = Call { work, finish, result: None, caller, _place: Some(place) };
+        let job = Call { name, work, finish, result: None, caller, _place: Some(place) };
         self.jobs.send(Box::new(job)).map_err(|_| Error::WriterStopped)?;
         answer.await.map_err(|_| Error::WriterStopped)?
     }
@@ -114,7 +122,14 @@ impl Desk {
         let (caller, _) = oneshot::channel();
         // The next start does it when the writer is gone.
         let finish = |()| ();
-        let _ = self.jobs.send(Box::new(Call { work, finish, result: None, caller, _place: None }));
+        let _ = self.jobs.send(Box::new(Call {
+            name: "spool.unlease",
+            work,
+            finish,
+            result: None,
+            caller,
+            _place: None,
+        }));
     }
 }
 
@@ -211,7 +226,11 @@ impl Press {
                 for number in unneeded {
                     self.segments.delete(number);
                 }
-                return jobs.into_iter().for_each(|job| job.answer());
+                return jobs.into_iter().for_each(|job| {
+                    let name = job.name();
+                    job.answer();
+                    reach(name, "answered");
+                });
             }
             let (failed, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.failed());
             failed.into_iter().for_each(|job| job.answer());
@@ -236,6 +255,7 @@ impl Press {
                 break;
             }
         }
+        reach_all(jobs, "worked");
         if self.segments.broken().is_none() {
             // The one barrier: octets before rows. A failure is remembered by the segments.
             let _ = self.segments.sync();
@@ -254,17 +274,20 @@ impl Press {
         {
             tracing::warn!(error = %fault.into_error(&self.state), "times of success are not recorded");
         }
+        reach_all(jobs, "synced");
         if let Err(error) = self.sql.execute_batch("COMMIT") {
             let tried = self.lost(jobs, |state| database(&error, state, true));
             self.back_to(start);
             return tried;
         }
         self.segments.committed();
+        reach_all(jobs, "committed");
         Tried::Committed(unneeded)
     }
 
     /// Runs one job so that its failure undoes only its own changes. `false` when the transaction is lost with it.
     fn run(&mut self, job: &mut dyn Job, appended: &mut bool, unneeded: &mut Vec<u32>) -> bool {
+        reach(job.name(), "begun");
         let mark = self.segments.mark();
         let mut unit =
             Unit { sql: &self.sql, segments: &mut self.segments, appended: false, unneeded: Vec::new() };
@@ -303,4 +326,8 @@ impl Press {
             tracing::warn!(%error, "the write-ahead log cannot be folded into the database now");
         }
     }
+}
+
+fn reach_all(jobs: &[Box<dyn Job>], stage: &str) {
+    jobs.iter().filter(|job| !job.failed()).for_each(|job| reach(job.name(), stage));
 }
