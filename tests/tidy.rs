@@ -116,6 +116,33 @@ fn the_readme_shows_the_example_plugin_as_it_is() {
     );
 }
 
+/// Every fault the design names has a test of that name, or the reason why it has none.
+#[test]
+fn every_fault_has_its_test_or_its_reason() {
+    let table = read(&root().join("docs/faults.md"));
+    let named: BTreeSet<String> = sources().iter().flat_map(|file| functions(&read(file))).collect();
+    let mut numbers = BTreeSet::new();
+    for line in table.lines() {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, number, _, tests, reason, _] = cells.as_slice() else { continue };
+        let Ok(number) = number.parse::<u32>() else { continue };
+        numbers.insert(number);
+        let tests: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty() || !reason.is_empty(), "fault {number} has neither a test nor a reason");
+        for test in tests {
+            assert!(named.contains(test), "fault {number}: there is no test {test}");
+        }
+    }
+    assert_eq!(numbers, (1..=63).chain(107..=120).collect(), "the faults of docs/faults.md");
+}
+
+/// Names of functions, and of the scenarios of `tests/quirks`.
+fn functions(source: &str) -> Vec<String> {
+    let function = |line: &str| Some(line.split_once("fn ")?.1.split(['(', '<']).next()?.to_owned());
+    let scenarios = source.split('"').skip(1).step_by(2).map(str::to_owned);
+    source.lines().filter_map(function).chain(scenarios).collect()
+}
+
 fn sources() -> Vec<PathBuf> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"])
