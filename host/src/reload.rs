@@ -122,7 +122,7 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
     };
     host.live.store(Arc::new(live));
-    host.held.clear_all();
+    host.breakers.clear();
     host.bells.reloaded.notify_one();
     host.bells.inbox.notify_one();
     host.bells.outbox.notify_one();

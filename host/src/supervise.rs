@@ -55,7 +55,7 @@ pub struct Host {
     /// Whoever shows progress.
     pub observer: Observer,
     /// Sinks that are left alone for a while.
-    pub held: deliver::Held,
+    pub breakers: deliver::Breakers,
     /// Room for the contents that sinks have in hand, in MiB.
     pub contents: Semaphore,
     /// Access tokens of the accounts that log in with one.
@@ -91,7 +91,7 @@ impl Host {
             chance: Chance::system(),
             bells: Bells::default(),
             observer,
-            held: deliver::Held::default(),
+            breakers: deliver::Breakers::default(),
             contents: Semaphore::new(deliver::MEMORY),
             purses: source::Purses::default(),
             said: source::Said::default(),
@@ -136,6 +136,8 @@ pub struct Summary {
     pub runs: u64,
     /// Attempts at effects.
     pub attempts: u64,
+    /// Sinks that were not tried to the end, because they are unwell or set up wrongly.
+    pub resting: BTreeMap<Name, deliver::Resting>,
     /// What the spool holds now.
     pub counts: Counts,
 }
@@ -149,7 +151,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     if host.rehearsing() {
         let accounts = source::poll_all(host).await;
         let counts = host.spool.counts(None).await?;
-        return Ok(Summary { accounts, runs: 0, attempts: 0, counts });
+        return Ok(Summary { accounts, runs: 0, attempts: 0, resting: BTreeMap::new(), counts });
     }
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
@@ -164,7 +166,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
     let counts = host.spool.counts(None).await?;
-    Ok(Summary { accounts, runs, attempts, counts })
+    Ok(Summary { accounts, runs, attempts, resting: host.breakers.resting(), counts })
 }
 
 /// Runs until `stop` completes, then ends in good order within [`DRAIN`].
@@ -282,9 +284,15 @@ async fn until_stopped(
 }
 
 async fn until_due(host: &Host) -> Duration {
-    let sinks: Vec<Name> = host.live.load().sinks.keys().cloned().collect();
+    // What waits for a sink that is left alone is not due before that sink is.
+    let now = host.clock.now();
+    let live = host.live.load_full();
+    let rests = |sink: &&Name| host.breakers.until(sink).is_some_and(|until| until > now);
+    let (resting, sinks): (Vec<&Name>, Vec<&Name>) = live.sinks.keys().partition(rests);
+    let tried = resting.into_iter().filter_map(|sink| host.breakers.until(sink)).min();
+    let sinks: Vec<Name> = sinks.into_iter().cloned().collect();
     let soonest = Duration::from_millis(100);
-    match host.spool.next_due(&sinks).await {
+    match host.spool.next_due(&sinks).await.map(|due| due.into_iter().chain(tried).min()) {
         Ok(Some(at)) => at.since(host.clock.now()).clamp(soonest, LOOK),
         Ok(None) => LOOK,
         Err(error) => {

@@ -295,6 +295,14 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written.
     async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>>;
 
+    /// The last octets of what this effect hands over are about to leave: from here on only the other side's answer tells
+    /// whether it happened (RFC 1047). Until [`Spool::settle`] says otherwise the attempt counts as a doubt, and a crash
+    /// leaves it one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the lease is void; when the state cannot be written. The octets must not leave then.
+    async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()>;
+
     /// Commit point 3. When the last open effect of a message is settled, the message is done; when a required effect
     /// is parked, the message is quarantined and its other effects go on.
     ///

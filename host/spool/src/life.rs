@@ -105,6 +105,11 @@ pub(crate) fn effect_done(effect: &Effect, receipt: &Receipt) -> String {
     format!("{} done: {}{already}", effect.summary(), receipt.location)
 }
 
+/// The last octets of a message are about to leave.
+pub(crate) fn sending(effect: &Effect) -> String {
+    format!("{} handed over, its answer is awaited", effect.summary())
+}
+
 /// An effect failed for now.
 pub(crate) fn effect_retried(effect: &Effect, reason: &str) -> String {
     format!("{} to be tried again: {reason}", effect.summary())

@@ -288,18 +288,28 @@ impl Spool for MemorySpool {
                 message: message.id,
                 provenance: message.provenance.clone(),
                 attempt: stored.attempts,
+                doubts: stored.doubts,
             }
         });
         Ok(leases.collect())
     }
 
+    async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()> {
+        let mut state = self.state();
+        let at = state.leased_effect(lease.effect.id, lease.attempt)?;
+        let State { effects, messages, .. } = &mut *state;
+        let stored = &mut effects[at];
+        if stored.sending != Some(stored.attempts) {
+            stored.sending = Some(stored.attempts);
+            stored.doubts += 1;
+            messages[stored.message].repeating_event(now, life::sending(&stored.effect));
+        }
+        Ok(())
+    }
+
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
         let mut state = self.state();
-        let at = state.effect(lease.effect.id).filter(|at| {
-            let stored = &state.effects[*at];
-            stored.state == EffectState::Inflight && stored.attempts == lease.attempt
-        });
-        let at = at.ok_or_else(|| life::effect_not_leased(lease.effect.id, lease.attempt))?;
+        let at = state.leased_effect(lease.effect.id, lease.attempt)?;
         state.settle(at, settlement, now);
         Ok(())
     }
@@ -376,6 +386,7 @@ impl Spool for MemorySpool {
             effect: stored.effect.clone(),
             state: stored.state,
             attempts: stored.attempts,
+            doubts: stored.doubts,
             due: (stored.state == EffectState::Pending).then_some(stored.due),
             receipt: stored.receipt.clone(),
             reason: stored.reason.clone(),

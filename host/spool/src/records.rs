@@ -85,6 +85,9 @@ pub struct EffectLease {
     pub provenance: Provenance,
     /// Which attempt this is, from 1; already counted durably.
     pub attempt: u32,
+    /// Earlier attempts that were about to hand over the last octets ([`crate::Spool::sending`]) and of whose end nobody
+    /// knows: the process died, or the answer was lost. Each may have succeeded.
+    pub doubts: u32,
 }
 
 /// A sink's proof that an effect happened.
@@ -114,6 +117,13 @@ pub enum Settlement {
     Hold {
         /// Not before.
         at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// It may have happened: the answer was lost after [`crate::Spool::sending`].
+    Doubt {
+        /// Try again, not before; `None` sets it aside for the operator.
+        at: Option<Timestamp>,
         /// Why.
         reason: String,
     },
@@ -151,6 +161,8 @@ pub struct EffectRecord {
     pub state: EffectState,
     /// How often it was tried.
     pub attempts: u32,
+    /// How many of these may have succeeded unseen.
+    pub doubts: u32,
     /// When it is due next, while pending.
     pub due: Option<Timestamp>,
     /// The proof, when done.

@@ -141,6 +141,7 @@ pub(super) fn print(summary: &Summary) {
         counts.effects_open,
         counts.effects_parked
     );
+    resting(summary);
     remarks(summary);
     for (id, report) in &summary.accounts {
         for refused in &report.refused {
@@ -155,6 +156,15 @@ pub(super) fn print(summary: &Summary) {
     }
     if counts.quarantined + counts.effects_open + counts.effects_parked > 0 {
         println!("\n`postroom queue ls` shows what waits and what was set aside, and why.");
+    }
+}
+
+/// The sinks that were not tried to the end.
+fn resting(summary: &Summary) {
+    for (sink, resting) in &summary.resting {
+        let until = output::moment(resting.until);
+        let reason = postroom_mail::rules::neutral(&resting.reason, 300);
+        println!("\nsink {sink}: left alone, what waits for it stays in the spool until {until}: {reason}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Leases effects that are due, has their sink carry them out, settles them. Decides nothing but when to try again.
 
-mod held;
+mod breaker;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -12,17 +12,19 @@ use postroom_mail::{Disposition, Name, Octets, Timestamp};
 use postroom_spool::{EffectLease, Leases, Settlement};
 use tokio::task::JoinSet;
 
-pub use held::Held;
+pub use breaker::{Breakers, Resting};
+
+use self::breaker::Trouble;
 
 use crate::config::Then;
 use crate::live::Live;
 use crate::pipeline::failed_task;
 use crate::progress::Progress;
-use crate::sinks::{DeliveryError, Job, Kind, Sink};
+use crate::sinks::{DeliveryError, InDoubt, Job, Kind, Scope, Sink};
 use crate::supervise::Host;
 
-/// How long a sink with a configuration fault is left alone. Its effects wait; they are not used up.
-const HOLD: Duration = Duration::from_secs(5 * 60);
+/// After so long a message whose delivery is in doubt is handed over once more, where that is allowed.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// The spool is asked at least so often while deliveries are under way, should something have become due meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
@@ -84,8 +86,9 @@ async fn lease(
     let mut leased = 0;
     for (name, sink) in &live.sinks {
         let busy = busy.entry(name.clone()).or_default();
-        let room = at_once(sink).saturating_sub(*busy);
-        if room == 0 || host.held.until(name).is_some_and(|until| until > host.clock.now()) {
+        let width = host.breakers.width(name, at_once(sink), host.clock.now());
+        let room = width.saturating_sub(*busy);
+        if room == 0 {
             continue;
         }
         let leases = host.spool.lease_effects(name, room, host.clock.now()).await?;
@@ -129,6 +132,12 @@ async fn share<'a>(host: &'a Host, lease: &EffectLease) -> Option<tokio::sync::S
 }
 
 async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {
+    if lease.doubts >= sink.in_doubt().most() {
+        return held_in_doubt(
+            lease.doubts,
+            "nobody knows how the last attempt ended: the process was ended within it",
+        );
+    }
     let body = match host.spool.open(lease.message).await {
         Ok(body) => body,
         Err(error) => return unreadable(host, &error),
@@ -139,13 +148,16 @@ async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> 
         provenance: &lease.provenance,
         raw: Arc::new(body) as Arc<dyn Octets>,
         attempt: lease.attempt,
+        sending: &|| Box::pin(host.spool.sending(lease, host.clock.now())),
     };
     match sink.deliver(&job).await {
         Ok(receipt) => {
-            host.held.clear(&lease.effect.sink);
+            if host.breakers.succeeded(&lease.effect.sink) {
+                tracing::info!(sink = %lease.effect.sink, "the sink is well again");
+            }
             Settlement::Done(receipt)
         }
-        Err(error) => failed(host, live, lease, &error),
+        Err(error) => failed(host, live, sink.in_doubt(), lease, &error),
     }
 }
 
@@ -160,27 +172,41 @@ fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
     }
 }
 
-fn failed(host: &Host, live: &Live, lease: &EffectLease, error: &DeliveryError) -> Settlement {
+/// What is set aside because its delivery is in doubt, with what the operator needs to decide.
+fn held_in_doubt(doubts: u32, what: &str) -> Settlement {
+    let times = if doubts == 1 { "once".to_owned() } else { format!("{doubts} times") };
+    let reason = format!(
+        "in doubt: the message was handed over {times} and may have arrived; {what}. Look at the receiving side, then \
+         `postroom queue retry` sends it again and `postroom queue release` lets go of it"
+    );
+    Settlement::Doubt { at: None, reason }
+}
+
+fn failed(
+    host: &Host,
+    live: &Live,
+    in_doubt: InDoubt,
+    lease: &EffectLease,
+    error: &DeliveryError,
+) -> Settlement {
     let reason = in_words(error);
     let again = |wait: Duration| -> Timestamp { host.clock.now().after(host.chance.around(wait)) };
     tracing::warn!(
         message = %lease.message.0.short(12), sink = %lease.effect.sink, attempt = lease.attempt, %reason,
         "an effect failed"
     );
+    trip(host, &lease.effect.sink, error, &reason);
     match error {
-        // The sink is at fault, not the effect: nothing more is tried there for a while, and no attempt is used up.
+        // The sink is at fault, not the effect: no attempt is used up.
         DeliveryError::Configuration { .. } => {
-            let at = again(HOLD);
-            host.held.hold(&lease.effect.sink, at);
+            let now = host.clock.now();
+            let at = host.breakers.until(&lease.effect.sink).filter(|until| *until > now).unwrap_or(now);
             Settlement::Hold { at, reason }
         }
-        DeliveryError::InDoubt { .. } if lease.attempt >= 2 => Settlement::Park {
-            reason: format!(
-                "in doubt after {} attempts, look at the receiving side before trying again: {reason}",
-                lease.attempt
-            ),
-        },
-        DeliveryError::InDoubt { .. } => Settlement::Retry { at: again(Duration::from_secs(60)), reason },
+        DeliveryError::InDoubt { .. } if lease.doubts + 1 >= in_doubt.most() => {
+            held_in_doubt(lease.doubts + 1, &reason)
+        }
+        DeliveryError::InDoubt { .. } => Settlement::Doubt { at: Some(again(DOUBT)), reason },
         DeliveryError::Temporary { .. } | DeliveryError::Permanent { .. } => match error.disposition() {
             Disposition::Retry { after } => match retry::wait_after(lease.attempt, window(live, lease)) {
                 Some(wait) => {
@@ -192,6 +218,23 @@ fn failed(host: &Host, live: &Live, lease: &EffectLease, error: &DeliveryError) 
             },
             Disposition::Park | Disposition::Stop => Settlement::Park { reason },
         },
+    }
+}
+
+/// A sink that is unwell is left alone for a while.
+fn trip(host: &Host, sink: &Name, error: &DeliveryError, reason: &str) {
+    let trouble = match error {
+        DeliveryError::Configuration { .. } => Trouble::Mistake,
+        DeliveryError::Temporary { scope: Scope::Sink, .. } | DeliveryError::InDoubt { .. } => {
+            Trouble::Unwell
+        }
+        // It answered, so it is well.
+        DeliveryError::Temporary { scope: Scope::Message, .. } | DeliveryError::Permanent { .. } => return,
+    };
+    let now = host.clock.now();
+    if let Some(until) = host.breakers.failed(sink, trouble, reason, now, |wait| host.chance.around(wait)) {
+        let seconds = until.since(now).as_secs();
+        tracing::warn!(%sink, seconds, %reason, "the sink is left alone for a while, then tried with one effect");
     }
 }
 

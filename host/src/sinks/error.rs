@@ -22,6 +22,8 @@ pub enum DeliveryError {
         what: String,
         /// Not before, when the other side named a time.
         after: Option<Duration>,
+        /// Whether another message may fare better.
+        scope: Scope,
         /// Beneath it.
         source: Option<Source>,
     },
@@ -70,6 +72,15 @@ impl DeliveryError {
     }
 }
 
+/// How far a failure that passes reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The sink is unwell.
+    Sink,
+    /// Only this message is not taken now.
+    Message,
+}
+
 /// A sink cannot be made from its configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("sink {sink}: {what}")]
@@ -103,6 +114,7 @@ impl SinkError {
 pub(super) struct Fault {
     class: Class,
     what: String,
+    scope: Scope,
     source: Option<Source>,
 }
 
@@ -131,6 +143,11 @@ impl Fault {
         Self::new(Class::InDoubt, what)
     }
 
+    /// The sink is well otherwise.
+    pub(super) fn of_message(self) -> Self {
+        Self { scope: Scope::Message, ..self }
+    }
+
     /// Adds what lies beneath.
     pub(super) fn because(self, source: impl StdError + Send + Sync + 'static) -> Self {
         Self { source: Some(Box::new(source)), ..self }
@@ -138,10 +155,10 @@ impl Fault {
 
     /// Puts the name of the sink to it.
     pub(super) fn at(self, sink: &Name) -> DeliveryError {
-        let Self { class, what, source } = self;
+        let Self { class, what, scope, source } = self;
         let sink = sink.clone();
         match class {
-            Class::Temporary => DeliveryError::Temporary { sink, what, after: None, source },
+            Class::Temporary => DeliveryError::Temporary { sink, what, after: None, scope, source },
             Class::Permanent => DeliveryError::Permanent { sink, what, source },
             Class::Configuration => DeliveryError::Configuration { sink, what, source },
             Class::InDoubt => DeliveryError::InDoubt { sink, what, source },
@@ -149,7 +166,7 @@ impl Fault {
     }
 
     fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), source: None }
+        Self { class, what: what.into(), scope: Scope::Sink, source: None }
     }
 }
 

@@ -12,7 +12,7 @@ mod smtp;
 mod testing;
 
 pub use directory::{Directory, DirectoryConfig};
-pub use error::{DeliveryError, SinkError, Source};
+pub use error::{DeliveryError, Scope, SinkError, Source};
 pub use maildir::{Maildir, MaildirConfig};
 pub use s3::{S3, S3Config};
 pub use smtp::{Smtp, SmtpConfig, SmtpTls};
@@ -20,6 +20,7 @@ pub use smtp::{Smtp, SmtpConfig, SmtpTls};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance};
 use postroom_spool::Receipt;
 use serde::Deserialize;
@@ -74,6 +75,33 @@ pub struct Job<'a> {
     pub raw: Arc<dyn Octets>,
     /// From 1; already counted durably, so that from 2 on an earlier attempt may have succeeded unseen.
     pub attempt: u32,
+    /// To be called, and to have succeeded, before the octets leave after which only the other side's answer tells whether
+    /// the effect happened. Sinks that recognise their own earlier work need not.
+    pub sending: &'a Sending<'a>,
+}
+
+/// Writes down durably that an attempt is about to hand over its last octets.
+pub type Sending<'a> = dyn Fn() -> BoxFuture<'a, Result<(), postroom_spool::Error>> + Send + Sync + 'a;
+
+/// How often a message may be handed over to a server that does not say whether it took it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InDoubt {
+    /// Once more, so that it may arrive twice, then held for the operator.
+    #[default]
+    RetryOnce,
+    /// Not again: it is held for the operator.
+    Hold,
+}
+
+impl InDoubt {
+    /// So many attempts may end in doubt before the effect is held.
+    pub fn most(self) -> u32 {
+        match self {
+            Self::RetryOnce => 2,
+            Self::Hold => 1,
+        }
+    }
 }
 
 /// Where effects are carried out.
@@ -122,6 +150,15 @@ impl Sink {
         }
     }
 
+    /// How many attempts may end in doubt before an effect is held.
+    pub fn in_doubt(&self) -> InDoubt {
+        match &self.transport {
+            // They recognise what an earlier attempt did.
+            Transport::Directory(_) | Transport::S3(_) | Transport::Maildir(_) => InDoubt::default(),
+            Transport::Smtp(smtp) => smtp.in_doubt(),
+        }
+    }
+
     /// Carries out one effect. On `Ok` it is durable at the other side, by this attempt or an earlier one.
     ///
     /// # Errors
@@ -160,7 +197,7 @@ impl Sink {
             }
             (Transport::Smtp(smtp), Action::Send { envelope, add_headers }) => {
                 plain(job.effect)?;
-                smtp.send(job.effect, envelope, add_headers, raw).await
+                smtp.send(job, envelope, add_headers, raw).await
             }
             (_, action) => Err(Fault::permanent(format!(
                 "this sink cannot carry out a {} effect; name a sink of the right type in step {}",

@@ -202,7 +202,8 @@ impl S3 {
                 return Err(Fault::temporary(format!(
                     "another write to {} is going on; it will be tried again",
                     quoted(path.as_ref())
-                )));
+                ))
+                .of_message());
             }
             Err(error) => return Err(self.fault(path, &error)),
         };

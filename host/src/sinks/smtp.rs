@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Address, Effect, Envelope, HeaderField, Name, Octets};
+use postroom_mail::{Address, Envelope, HeaderField, Name, Octets};
 use postroom_spool::Receipt;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use self::outgoing::Outgoing;
 use self::session::{Session, Transaction};
-use super::contents;
 use super::error::{Fault, SinkError};
+use super::{InDoubt, Job, contents};
 use crate::config::{Secret, SecretRef};
 
 /// An SMTP sink as the operator writes it.
@@ -51,6 +51,9 @@ pub struct SmtpConfig {
     pub ca_file: Option<PathBuf>,
     /// What `EHLO` says; the own address as a literal when not given.
     pub hello: Option<String>,
+    /// What becomes of a message when the server does not say whether it took it.
+    #[serde(default)]
+    pub in_doubt: InDoubt,
 }
 
 /// How the connection is protected.
@@ -77,6 +80,7 @@ pub struct Smtp {
     from: Option<Address>,
     recipients: Vec<String>,
     hello: Option<String>,
+    in_doubt: InDoubt,
     timeouts: Timeouts,
 }
 
@@ -161,6 +165,7 @@ impl Smtp {
             from: config.from.clone(),
             recipients: config.recipients.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(),
             hello: config.hello.clone(),
+            in_doubt: config.in_doubt,
             timeouts: Timeouts::STANDARD,
         })
     }
@@ -168,11 +173,12 @@ impl Smtp {
     /// Sends the effect's content to all recipients of the envelope, or to none.
     pub(super) async fn send(
         &self,
-        effect: &Effect,
+        job: &Job<'_>,
         envelope: &Envelope,
         add_headers: &[HeaderField],
         raw: Arc<dyn Octets>,
     ) -> Result<Receipt, Fault> {
+        let effect = job.effect;
         self.check_recipients(envelope)?;
         let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
         let mail = super::blocking(move || {
@@ -183,11 +189,15 @@ impl Smtp {
 
         let transaction = Transaction::new(envelope, self.from.as_ref())?;
         let mut session = Session::open(self).await?;
-        let outcome = session.send(&transaction, &mail).await;
+        let outcome = session.send(&transaction, &mail, job.sending).await;
         session.quit().await;
         let reply = outcome?;
         let to = effect.action.target();
         Ok(Receipt { location: format!("{} for {to}", self.place()), proof: reply.shown(), already: false })
+    }
+
+    pub(super) fn in_doubt(&self) -> InDoubt {
+        self.in_doubt
     }
 
     /// Greets, protects, logs in, and leaves.
@@ -260,5 +270,7 @@ impl std::fmt::Debug for Smtp {
     }
 }
 
+#[cfg(test)]
+mod cuts;
 #[cfg(test)]
 mod tests;

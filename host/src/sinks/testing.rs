@@ -1,6 +1,7 @@
 //! What the tests of the sinks share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use postroom_mail::{
     Action, Address, Content, Digest, Effect, EffectId, Envelope, Key, Mailbox, MessageId, Name, OnConflict,
@@ -80,6 +81,26 @@ pub(super) async fn deliver(
     raw: &[u8],
     attempt: u32,
 ) -> Result<Receipt, DeliveryError> {
+    hand_over(sink, effect, raw, attempt, &AtomicU32::new(0)).await
+}
+
+/// A first attempt that counts how often it was marked as about to hand over its last octets.
+pub(super) async fn deliver_marking(
+    sink: &Sink,
+    effect: &Effect,
+    raw: &[u8],
+    marks: &AtomicU32,
+) -> Result<Receipt, DeliveryError> {
+    hand_over(sink, effect, raw, 1, marks).await
+}
+
+async fn hand_over(
+    sink: &Sink,
+    effect: &Effect,
+    raw: &[u8],
+    attempt: u32,
+    marks: &AtomicU32,
+) -> Result<Receipt, DeliveryError> {
     let provenance = provenance(raw);
     let job = Job {
         effect,
@@ -87,6 +108,10 @@ pub(super) async fn deliver(
         provenance: &provenance,
         raw: Arc::new(raw.to_vec()),
         attempt,
+        sending: &|| {
+            marks.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Ok(()) })
+        },
     };
     sink.deliver(&job).await
 }

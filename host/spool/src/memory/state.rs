@@ -63,6 +63,9 @@ pub(super) struct Stored {
     pub(super) effect: Effect,
     pub(super) state: EffectState,
     pub(super) attempts: u32,
+    /// The attempt that was about to hand over its last octets.
+    pub(super) sending: Option<u32>,
+    pub(super) doubts: u32,
     pub(super) due: Timestamp,
     pub(super) receipt: Option<Receipt>,
     pub(super) reason: Option<String>,
@@ -71,6 +74,13 @@ pub(super) struct Stored {
 impl Stored {
     pub(super) fn open(&self) -> bool {
         matches!(self.state, EffectState::Pending | EffectState::Inflight)
+    }
+
+    /// How this attempt ended is known: it is no doubt.
+    fn certain(&mut self) {
+        if self.sending == Some(self.attempts) {
+            (self.sending, self.doubts) = (None, self.doubts - 1);
+        }
     }
 }
 
@@ -114,6 +124,14 @@ impl State {
 
     pub(super) fn effect(&self, id: EffectId) -> Option<usize> {
         self.effects.iter().position(|stored| stored.effect.id == id)
+    }
+
+    pub(super) fn leased_effect(&self, id: EffectId, attempt: u32) -> Result<usize> {
+        let at = self.effect(id).filter(|at| {
+            let stored = &self.effects[*at];
+            stored.state == EffectState::Inflight && stored.attempts == attempt
+        });
+        at.ok_or_else(|| life::effect_not_leased(id, attempt))
     }
 
     pub(super) fn effects_of(&self, message: usize) -> impl Iterator<Item = &Stored> {
@@ -175,6 +193,8 @@ impl State {
                     effect,
                     state,
                     attempts: 0,
+                    sending: None,
+                    doubts: 0,
                     due,
                     receipt: None,
                     reason: None,
@@ -207,19 +227,25 @@ impl State {
         let (index, required) = (stored.message, stored.effect.required);
         let uncounted = matches!(settlement, Settlement::Hold { .. });
         let message = &mut self.messages[index];
+        if !matches!(settlement, Settlement::Doubt { .. }) {
+            stored.certain();
+        }
         match settlement {
             Settlement::Done(receipt) => {
                 message.event(now, life::effect_done(&stored.effect, &receipt));
                 (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
             }
-            Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
+            Settlement::Retry { at, reason }
+            | Settlement::Hold { at, reason }
+            | Settlement::Doubt { at: Some(at), reason } => {
                 stored.attempts -= u32::from(uncounted);
+                stored.sending = None;
                 let reason = life::clip(reason);
                 message.repeating_event(now, life::effect_retried(&stored.effect, &reason));
                 (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
                 return;
             }
-            Settlement::Park { reason } => {
+            Settlement::Park { reason } | Settlement::Doubt { at: None, reason } => {
                 let reason = life::clip(reason);
                 message.event(now, life::effect_parked(&stored.effect, &reason));
                 if required && message.state == MessageState::Planned {

@@ -387,6 +387,11 @@ impl Spool for SqliteSpool {
             .await
     }
 
+    async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()> {
+        let (effect, attempt) = (lease.effect.clone(), lease.attempt);
+        self.write("spool.sending", move |unit| outbox::sending(unit, &effect, attempt, now)).await
+    }
+
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
         self.write("spool.settle", move |unit| outbox::settle(unit, &lease, &settlement, now)).await
     }

@@ -1,6 +1,6 @@
 //! Effects from their plan to their receipt. Every function works inside one open transaction.
 
-use postroom_mail::{Effect, Name, Timestamp, Verdict};
+use postroom_mail::{Effect, EffectId, Name, Timestamp, Verdict};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Outcome;
@@ -18,7 +18,7 @@ pub(super) fn lease(
     now: Timestamp,
 ) -> Outcome<Vec<EffectLease>> {
     let mut due = unit.sql.prepare_cached(&format!(
-        "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq FROM effects e INDEXED BY effects_outbox
+        "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq, e.doubts FROM effects e INDEXED BY effects_outbox
          JOIN messages m ON m.seq = e.message
          WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.seq LIMIT ?3"
     ))?;
@@ -41,6 +41,7 @@ pub(super) fn lease(
             message: rows::message_id(row, 6)?,
             provenance: rows::provenance(row)?,
             attempt: attempts.saturating_add(1),
+            doubts: row.get(11)?,
         };
         leases.push((row.get::<_, i64>(7)?, lease));
     }
@@ -81,6 +82,28 @@ pub(super) fn release(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
     Ok(back.execute(params![now.0])? as u64)
 }
 
+/// The attempt counts as a doubt until it is settled otherwise.
+pub(super) fn sending(unit: &mut Unit<'_>, effect: &Effect, attempt: u32, now: Timestamp) -> Outcome<()> {
+    let (seq, message) = leased(unit, effect.id, attempt)?;
+    let mut mark = unit.sql.prepare_cached(
+        "UPDATE effects SET sending = attempts, doubts = doubts + 1
+         WHERE seq = ?1 AND (sending IS NULL OR sending <> attempts)",
+    )?;
+    match mark.execute(params![seq])? {
+        0 => Ok(()),
+        _ => repeating_event(unit.sql, message, now, &life::sending(effect)),
+    }
+}
+
+/// The other side's answer, or that nothing was handed over, is known: this attempt is no doubt.
+fn certain(unit: &Unit<'_>, seq: i64) -> Outcome<()> {
+    let mut clear = unit.sql.prepare_cached(
+        "UPDATE effects SET doubts = doubts - 1, sending = NULL WHERE seq = ?1 AND sending = attempts",
+    )?;
+    clear.execute(params![seq])?;
+    Ok(())
+}
+
 /// Commit point 3.
 pub(super) fn settle(
     unit: &mut Unit<'_>,
@@ -88,7 +111,14 @@ pub(super) fn settle(
     settlement: &Settlement,
     now: Timestamp,
 ) -> Outcome<()> {
-    let (seq, message) = leased(unit, lease)?;
+    let (seq, message) = leased(unit, lease.effect.id, lease.attempt)?;
+    match settlement {
+        Settlement::Doubt { .. } => {}
+        Settlement::Done(_)
+        | Settlement::Retry { .. }
+        | Settlement::Hold { .. }
+        | Settlement::Park { .. } => certain(unit, seq)?,
+    }
     match settlement {
         Settlement::Done(receipt) => {
             let mut set = unit.sql.prepare_cached(
@@ -97,17 +127,19 @@ pub(super) fn settle(
             set.execute(params![seq, serde_json::to_string(receipt)?])?;
             event(unit.sql, message, now, &life::effect_done(&lease.effect, receipt))?;
         }
-        Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
+        Settlement::Retry { at, reason }
+        | Settlement::Hold { at, reason }
+        | Settlement::Doubt { at: Some(at), reason } => {
             let uncounted = matches!(settlement, Settlement::Hold { .. });
             let mut set = unit.sql.prepare_cached(
-                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3, attempts = attempts - ?4
+                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3, attempts = attempts - ?4, sending = NULL
                  WHERE seq = ?1",
             )?;
             let reason = life::clip(reason.clone());
             set.execute(params![seq, at.0, reason, uncounted])?;
             return repeating_event(unit.sql, message, now, &life::effect_retried(&lease.effect, &reason));
         }
-        Settlement::Park { reason } => {
+        Settlement::Park { reason } | Settlement::Doubt { at: None, reason } => {
             let mut set =
                 unit.sql.prepare_cached("UPDATE effects SET state = 'parked', reason = ?2 WHERE seq = ?1")?;
             let reason = life::clip(reason.clone());
@@ -143,18 +175,18 @@ fn state(unit: &Unit<'_>, message: i64) -> Outcome<(MessageState, Option<Verdict
 }
 
 /// The rows of the effect and its message, when the lease still holds.
-fn leased(unit: &Unit<'_>, lease: &EffectLease) -> Outcome<(i64, i64)> {
+fn leased(unit: &Unit<'_>, effect: EffectId, attempt: u32) -> Outcome<(i64, i64)> {
     let mut query =
         unit.sql.prepare_cached("SELECT seq, message, state, attempts FROM effects WHERE id = ?1")?;
-    let found = query.query_row(params![lease.effect.id.0.0], |row| {
+    let found = query.query_row(params![effect.0.0], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, u32>(3)?))
     });
     match found.optional()? {
-        Some((seq, message, state, attempts))
-            if rows::effect_state(&state)? == EffectState::Inflight && attempts == lease.attempt =>
+        Some((seq, message, state, counted))
+            if rows::effect_state(&state)? == EffectState::Inflight && counted == attempt =>
         {
             Ok((seq, message))
         }
-        _ => Err(life::effect_not_leased(lease.effect.id, lease.attempt).into()),
+        _ => Err(life::effect_not_leased(effect, attempt).into()),
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn history(sql: &Connection, message: MessageId) -> Outcome<Option<Hi
 
 fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
     let mut query = sql.prepare_cached(
-        "SELECT body, state, attempts, due, receipt, reason FROM effects WHERE message = ?1 ORDER BY seq",
+        "SELECT body, state, attempts, due, receipt, reason, doubts FROM effects WHERE message = ?1 ORDER BY seq",
     )?;
     let mut rows = query.query(params![message])?;
     let mut all = Vec::new();
@@ -78,6 +78,7 @@ fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
             effect: serde_json::from_str(&row.get::<_, String>(0)?)?,
             state,
             attempts: row.get(2)?,
+            doubts: row.get(6)?,
             due: (state == EffectState::Pending).then_some(due),
             receipt: rows::json(row.get(4)?)?,
             reason: row.get(5)?,

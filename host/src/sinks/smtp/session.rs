@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::super::Sending;
 use super::super::error::{Fault, quoted};
 use super::outgoing::Outgoing;
 use super::wire::{Reply, Wire, WireError};
@@ -134,7 +135,14 @@ impl Session {
     }
 
     /// Sends one message to all recipients, or to none.
-    pub(super) async fn send(&mut self, transaction: &Transaction, mail: &Outgoing) -> Result<Reply, Fault> {
+    ///
+    /// `sending` is called once everything but the final dot has left, which is what makes the message the server's.
+    pub(super) async fn send(
+        &mut self,
+        transaction: &Transaction,
+        mail: &Outgoing,
+        sending: &Sending<'_>,
+    ) -> Result<Reply, Fault> {
         let parameters = self.parameters(transaction, mail)?;
         let stage = if transaction.own_from { Stage::MailOwn } else { Stage::Mail };
         let command = format!("MAIL FROM:<{}>{parameters}", transaction.from);
@@ -144,7 +152,7 @@ impl Session {
         if reply.code != 354 {
             return Err(self.refused(Stage::Data, &reply));
         }
-        self.transmit(mail).await
+        self.transmit(mail, sending).await
     }
 
     /// Leaves politely; whether that works no longer matters.
@@ -294,17 +302,24 @@ impl Session {
             Fault::configuration(format!("{what}; the server wants a login: give `user` and `password`"))
         } else if codes.iter().any(|code| *code >= 500) {
             Fault::permanent(format!("{what}; correct the recipients in the step's settings"))
-        } else {
+        } else if codes.contains(&421) {
             Fault::temporary(what)
+        } else {
+            Fault::temporary(what).of_message()
         })
     }
 
     /// Sends the octets and the final dot. From the first octet of the dot on, silence means doubt.
-    async fn transmit(&mut self, mail: &Outgoing) -> Result<Reply, Fault> {
+    async fn transmit(&mut self, mail: &Outgoing, sending: &Sending<'_>) -> Result<Reply, Fault> {
         for block in mail.blocks() {
             let sent = self.wire.write(&block, self.timeouts.block).await;
             sent.map_err(|error| self.lost(Stage::Data, error))?;
         }
+        // Without the mark a crash from here on could send it without end. The connection is dropped, so nothing is delivered.
+        sending().await.map_err(|error| {
+            Fault::temporary(format!("the message was held back before its final dot: {error}"))
+                .because(error)
+        })?;
         let dot = self.wire.write(b".\r\n", self.timeouts.block).await;
         dot.map_err(|error| self.lost(Stage::Message, error))?;
         let reply = self.wire.reply(self.timeouts.dot).await;
@@ -371,6 +386,10 @@ impl Session {
             )),
             (500.., Stage::Mail | Stage::Data | Stage::Message) => {
                 Fault::permanent(format!("{what}; it will not take this message"))
+            }
+            (421, _) => Fault::temporary(format!("{what}; it will be tried again")),
+            (400..500, Stage::Mail | Stage::MailOwn | Stage::Data | Stage::Message) => {
+                Fault::temporary(format!("{what}; it will be tried again")).of_message()
             }
             (400..500, _) => Fault::temporary(format!("{what}; it will be tried again")),
             (_, Stage::Message) => Fault::in_doubt(format!(

@@ -22,7 +22,7 @@ async fn receiver(faults: &[ReceiverFault]) -> Receiver {
     Receiver::start(config).await.unwrap()
 }
 
-fn plain(port: u16) -> Sink {
+pub(super) fn plain(port: u16) -> Sink {
     plain_with(port, "")
 }
 
