@@ -13,6 +13,7 @@ pub mod live;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;
+pub mod requests;
 pub mod seen;
 pub mod sinks;
 pub mod source;

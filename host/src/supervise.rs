@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use postroom_mail::{AccountId, Disposition, Name};
 use postroom_sandbox::Sandbox;
-use postroom_spool::{Counts, Spool};
+use postroom_spool::{Counts, Spool, Tally};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bells::Bells;
@@ -18,7 +18,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::progress::Observer;
-use crate::{deliver, pipeline, reload, source};
+use crate::{deliver, pipeline, reload, requests, source};
 
 /// How long a stop may take; what is not finished by then is finished after the next start.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -140,6 +140,8 @@ pub struct Summary {
     pub resting: BTreeMap<Name, deliver::Resting>,
     /// What the spool holds now.
     pub counts: Counts,
+    /// Where every message of each account's server stands.
+    pub tallies: BTreeMap<AccountId, Tally>,
 }
 
 /// Polls every account once, runs what waits through the pipelines, delivers what waits, whenever it was due, and returns.
@@ -151,7 +153,9 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     if host.rehearsing() {
         let accounts = source::poll_all(host).await;
         let counts = host.spool.counts(None).await?;
-        return Ok(Summary { accounts, runs: 0, attempts: 0, resting: BTreeMap::new(), counts });
+        let tallies = tallies(host, &accounts).await?;
+        let resting = BTreeMap::new();
+        return Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies });
     }
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
@@ -166,7 +170,19 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
     let counts = host.spool.counts(None).await?;
-    Ok(Summary { accounts, runs, attempts, resting: host.breakers.resting(), counts })
+    let tallies = tallies(host, &accounts).await?;
+    Ok(Summary { accounts, runs, attempts, resting: host.breakers.resting(), counts, tallies })
+}
+
+async fn tallies(
+    host: &Host,
+    accounts: &BTreeMap<AccountId, source::Report>,
+) -> Result<BTreeMap<AccountId, Tally>, postroom_spool::Error> {
+    let mut tallies = BTreeMap::new();
+    for account in accounts.keys() {
+        tallies.insert(account.clone(), host.spool.tally(account).await?);
+    }
+    Ok(tallies)
 }
 
 /// Runs until `stop` completes, then ends in good order within [`DRAIN`].
@@ -183,6 +199,7 @@ pub async fn run(
     let (stop_delivery, delivery_stops) = watch::channel(false);
     let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
+    let requests = tokio::spawn(requests::serve(Arc::clone(&host), polls_stop.clone()));
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
@@ -210,6 +227,7 @@ pub async fn run(
             let _ = deliveries.await;
         }
         let _ = sweeps.await;
+        let _ = requests.await;
     };
     if tokio::time::timeout(DRAIN, rest).await.is_err() {
         tracing::warn!("not everything was finished in time; the rest is finished after the next start");

@@ -8,7 +8,7 @@ use postroom_practice::{Receiver, ReceiverConfig, Security};
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A guest that does what the `X-Mood` field of the message says.
-fn moody() -> PathBuf {
+pub(crate) fn moody() -> PathBuf {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -31,7 +31,7 @@ fn moody() -> PathBuf {
     target.join("wasm32-wasip2/release/moody.wasm")
 }
 
-fn in_a_mood(mood: &str) -> Vec<u8> {
+pub(crate) fn in_a_mood(mood: &str) -> Vec<u8> {
     [format!("X-Mood: {mood}\r\n").into_bytes(), mail(mood)].concat()
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod mailboxes;
 mod mechanisms;
 mod oauth;
+mod operator;
 mod reload;
 mod retrieve;
 mod sign_in;

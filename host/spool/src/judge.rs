@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postroom_mail::{AccountId, MessageId, Timestamp, Uid};
 
-use crate::ledger::{DeletePolicy, Kept, Listed, Reconciled, Removable, Removals, Why};
+use crate::ledger::{DeletePolicy, Kept, Listed, Outlook, Reconciled, Removable, Removals, Why};
 use crate::life;
 use crate::records::MessageState;
 use crate::seen::{ABSENCES, Adoption, Observed};
@@ -68,6 +68,11 @@ impl Row {
     fn there(&self) -> bool {
         let mark = &self.mark;
         mark.shown && mark.absent == 0 && mark.removed.is_none() && mark.deleting.is_none()
+    }
+
+    /// Whether the server has it, as far as is known.
+    fn counts(&self) -> bool {
+        self.mark.shown && self.mark.absent == 0 && self.mark.removed.is_none()
     }
 
     /// Whether a listed size says that another message may be behind the unique-id.
@@ -149,6 +154,8 @@ pub(crate) struct Observation {
     pub(crate) observed: Observed,
     /// What the listing does not have counts as absent.
     pub(crate) believed: bool,
+    /// How many entries the server has by this listing; what one lacks that is not believed still counts.
+    pub(crate) there: u64,
 }
 
 /// What a trusted listing changes. `keep` is `None` when nothing may be forgotten for its age.
@@ -162,6 +169,8 @@ pub(crate) fn observe(
     let believed = complete;
     let mut told = Observation { believed, ..Observation::default() };
     meet(rows, listing, |row, entries| {
+        let missed = row.is_some_and(|(_, row)| entries.is_empty() && !believed && row.counts());
+        told.there += entries.len() as u64 + u64::from(missed);
         let Some((at, row)) = row else { return };
         let mut mark = row.mark;
         if let Some(index) = entries.first() {
@@ -218,6 +227,8 @@ pub(crate) struct Held<P> {
     pub(crate) state: MessageState,
     /// Its octets are still here.
     pub(crate) here: bool,
+    /// By the operator.
+    pub(crate) dropped: bool,
 }
 
 /// A row of the ledger, for the question what may be deleted.
@@ -229,6 +240,13 @@ pub(crate) struct Candidate<P> {
     pub(crate) removed: bool,
     /// `None` when it was seeded or imported.
     pub(crate) held: Option<Held<P>>,
+}
+
+/// Its place in the listings, for the question what would become of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) absent: u32,
+    pub(crate) removed: Option<Timestamp>,
 }
 
 /// What deletions are judged by.
@@ -268,6 +286,38 @@ impl Judge {
         }
         self.limits(&mut verdicts, &sizes);
         Ok(sorted_out(account, listing, verdicts))
+    }
+
+    /// What would become of each place that `message` has among all rows of one unique-id, were they listed as last time.
+    pub(crate) fn outlook<P: Clone, E>(
+        self,
+        account: &AccountId,
+        rows: &[(Candidate<P>, Place)],
+        message: MessageId,
+        effects: impl FnMut(&P) -> Result<(u64, u64), E>,
+    ) -> Result<Vec<Outlook>, E> {
+        let policy = match self.policy {
+            DeletePolicy::Done { after, .. } => DeletePolicy::Done { after, keep: None, over: None },
+            other => other,
+        };
+        let is_of = |row: &Candidate<P>| row.held.as_ref().is_some_and(|held| held.message == message);
+        let there: Vec<_> = rows.iter().filter(|(row, place)| place.absent == 0 || is_of(row)).collect();
+        let listing: Vec<_> = there
+            .iter()
+            .map(|(row, _)| Listed { uid: row.uid.clone(), ordinal: row.ordinal, size: row.size })
+            .collect();
+        let candidates: Vec<_> = rows.iter().map(|(row, _)| row.clone()).collect();
+        let judged = Self { policy, ..self }.removals(account, &candidates, &listing, effects)?;
+        let kept = |index| judged.kept.iter().find(|kept| kept.index == index).map(|kept| kept.why);
+        let own = there.iter().enumerate().filter(|(_, (row, _))| is_of(row));
+        let outlook = own.map(|(index, (row, place))| Outlook {
+            uid: row.uid.clone(),
+            ordinal: row.ordinal,
+            absent: place.absent,
+            removed: place.removed,
+            kept: kept(index),
+        });
+        Ok(outlook.collect())
     }
 
     /// All entries with one unique-id. With one that is not unique, nobody knows which entry is which message: all of
@@ -321,6 +371,10 @@ impl Judge {
         let Some(held) = &row.held else { return Ok(Some(Why::NoCopyHere)) };
         let after = match self.policy {
             DeletePolicy::Never => return Ok(Some(Why::PolicyNever)),
+            // It goes with its octets, at the end of the grace period.
+            DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } if held.dropped && held.here => {
+                return Ok(Some(Why::Dropped));
+            }
             // The octets here are the copy; once they were freed, somebody else must have one.
             DeletePolicy::Spooled { .. } if !held.here && held.state == MessageState::Done => {
                 let (copies, _) = effects(&held.place)?;

@@ -132,6 +132,8 @@ pub enum Why {
     NoCopy,
     /// It was set aside.
     Quarantined,
+    /// The operator dropped it, and can still take it back.
+    Dropped,
     /// The policy's time since retrieval is not over.
     TooYoung {
         /// When it is.
@@ -161,6 +163,7 @@ impl fmt::Display for Why {
             Self::Waiting => "the pipeline or a required sink is not through with it yet",
             Self::NoCopy => "no required sink has a copy of the whole message",
             Self::Quarantined => "it is in quarantine",
+            Self::Dropped => "it was dropped by the operator, who can still take it back",
             Self::TooYoung { .. } => "the time to keep it after retrieval is not over yet",
             Self::AmongNewest => "it is one of the newest messages, which are kept",
             Self::NotOver => "the maildrop is not over the size from which on mail is deleted",
@@ -173,6 +176,21 @@ impl fmt::Display for Why {
             }
         })
     }
+}
+
+/// What would become of one place that a message has in a maildrop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// The unique-id there.
+    pub uid: Uid,
+    /// Which of several with it, from 0.
+    pub ordinal: u32,
+    /// In how many complete listings in a row it was missing.
+    pub absent: u32,
+    /// When its deletion was confirmed.
+    pub removed: Option<Timestamp>,
+    /// Why it may not be deleted; `None` when it may.
+    pub kept: Option<Why>,
 }
 
 /// How a poll ended.

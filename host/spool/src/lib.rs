@@ -20,27 +20,31 @@ mod judge;
 mod ledger;
 mod life;
 mod memory;
+mod operator;
 mod records;
 mod seen;
 mod sqlite;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, Incoming, Sealed};
 pub use error::Error;
-pub use ledger::{DeletePolicy, Kept, Listed, PollOutcome, Reconciled, Removable, Removals, Why};
+pub use ledger::{DeletePolicy, Kept, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals, Why};
 pub use memory::MemorySpool;
+pub use operator::{Aside, Decided, Refusal, Selected, Selection};
 pub use records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
+pub use tally::{Tally, Usage};
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 
 /// Result of a spool call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -257,17 +261,26 @@ pub trait Spool: Send + Sync + 'static {
     async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>>;
 
     /// Commit point 2. A plan without effects that are still to be done completes the message at once.
-    /// A second plan for the same message is refused with [`Error::Conflict`].
+    /// A second plan of the same lease is refused with [`Error::Conflict`]. After [`Spool::retry`] a message gets another
+    /// plan: effects of the one before that have a receipt or wait stay as they are; parked ones are tried again where
+    /// the new plan has them, and block nothing any more where it has not.
     ///
     /// # Errors
     /// As above, and when the state cannot be written.
     async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()>;
 
-    /// The run failed: try again at `at`.
+    /// The run failed: try again at `at`. `trace` is what the steps did; when it is empty, what is known of them stays.
     ///
     /// # Errors
     /// When the state cannot be written.
-    async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()>;
+    async fn defer(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()>;
 
     /// The run never began, nothing of the message was looked at: as [`Spool::defer`], but the attempt is not counted.
     ///
@@ -281,11 +294,17 @@ pub trait Spool: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// The run failed for good: set the message aside with its reason. Its body is kept.
+    /// The run failed for good: set the message aside with its reason. Its body is kept. `trace` as for [`Spool::defer`].
     ///
     /// # Errors
     /// When the state cannot be written.
-    async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()>;
+    async fn quarantine(
+        &self,
+        lease: MessageLease,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()>;
 
     // --- outbox ---
 
@@ -342,7 +361,8 @@ pub trait Spool: Send + Sync + 'static {
 
     // --- questions ---
 
-    /// Messages whose id, body digest or unique-id starts with `prefix`, newest first, at most 20.
+    /// Messages whose id, body digest or unique-id (also the one the server has for it by now) starts with `prefix`, newest
+    /// first, at most 20.
     ///
     /// # Errors
     /// When the state cannot be read.
@@ -371,6 +391,69 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be read.
     async fn accounts(&self) -> Result<Vec<AccountStatus>>;
+
+    // --- operator ---
+
+    /// The messages that a verb of the operator would touch, oldest first. Reads only, so that a rehearsal and the deed
+    /// see the same.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn select(&self, selection: Selection, now: Timestamp) -> Result<Vec<Selected>>;
+
+    /// Has messages tried again now, their attempts counted anew. Where a plan stands, its effects that are parked or wait;
+    /// where none does, or its verdict was to quarantine, the whole pipeline. What [`Spool::discard`] took is taken back.
+    /// Ids of effects stay, so that sinks recognise what they have. With a sink, only its effects. One transaction;
+    /// messages that cannot be are refused each for itself.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn retry(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>>;
+
+    /// Lets messages go on without what set them aside: a verdict to quarantine counts as keep, parked effects block no more.
+    /// That is no receipt: a deletion at the server still needs one for the whole message. With a sink, lets go of what
+    /// waits for it or is parked there. One transaction, as for [`Spool::retry`].
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn let_go(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>>;
+
+    /// Gives messages up: nothing more of them is delivered. Until their bodies are swept, they can be taken back and are not
+    /// deleted at the server. One transaction, as for [`Spool::retry`].
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn discard(&self, messages: Vec<MessageId>, now: Timestamp) -> Result<Vec<Decided>>;
+
+    /// What the rule of [`Spool::removable`] says of each place a message has on the server, were it listed there as last
+    /// time. Limits over the maildrop as a whole (`keep`, `over`) are left out: only a listing can tell.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn outlook(&self, message: MessageId, policy: DeletePolicy, now: Timestamp)
+    -> Result<Vec<Outlook>>;
+
+    /// Where every message stands that an account's server has.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn tally(&self, account: &AccountId) -> Result<Tally>;
+
+    /// What bodies take up.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn usage(&self) -> Result<Usage>;
 
     // --- upkeep ---
 

@@ -1,6 +1,6 @@
 //! The pure rules of a message's life that every spool shares, and the words of its history. Does no IO.
 
-use postroom_mail::{Effect, EffectId, MessageId, Provenance, Uid, Verdict};
+use postroom_mail::{Effect, EffectId, MessageId, Name, Provenance, Uid, Verdict};
 
 use crate::records::{Arrival, MessageState, Receipt};
 use crate::seen::{NOTE, SeenBy};
@@ -133,6 +133,38 @@ pub(crate) const FOUND_REMOVED: &str = "removed at the server, as a later listin
 
 /// The operator had the ledger forget it.
 pub(crate) const FORGOTTEN: &str = "forgotten by the ledger: listed again, it is new";
+
+/// The operator had its steps run again.
+pub(crate) const RUN_AGAIN: &str = "the operator had its steps run again";
+
+/// The operator did not want to wait for the next try.
+pub(crate) const HASTENED: &str = "the operator had it tried at once";
+
+/// The operator gave it up.
+pub(crate) const DROPPED: &str = "dropped by the operator";
+
+/// The operator changed his mind.
+pub(crate) const TAKEN_BACK: &str = "taken back by the operator after it was dropped";
+
+/// The operator had an effect tried again.
+pub(crate) fn effect_again(summary: &str) -> String {
+    format!("the operator had {summary} tried again")
+}
+
+/// The operator lets go of an effect.
+pub(crate) fn effect_waived(summary: &str) -> String {
+    format!("the operator let go of {summary}")
+}
+
+/// A later plan does not have an effect that was set aside.
+pub(crate) fn effect_unasked(summary: &str) -> String {
+    format!("no step asks for {summary} any more")
+}
+
+/// The operator lets a message go on that a step set aside.
+pub(crate) fn verdict_overruled(step: &Name, reason: &str) -> String {
+    clip(format!("released by the operator, against step {step}: {reason}"))
+}
 
 /// The server has another unique-id for it.
 pub(crate) fn adopted(from: &Uid, to: &Uid) -> String {

@@ -2,21 +2,24 @@
 //! against. Simple on purpose: plain maps, one lock, no index.
 
 mod ledger;
+mod operator;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 
 use self::state::{Entry, Message, State, Stored};
-use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
+use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals};
+use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
     MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
+use crate::tally::{Tally, Usage};
 use crate::{Body, Error, Incoming, Result, Spool, life};
 
 /// Everything in memory.
@@ -246,9 +249,17 @@ impl Spool for MemorySpool {
         Ok(())
     }
 
-    async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
+    async fn defer(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut state = self.state();
         let index = state.leased(&lease)?;
+        state.messages[index].traced(trace);
         state.messages[index].defer(at, reason, now);
         Ok(())
     }
@@ -267,9 +278,16 @@ impl Spool for MemorySpool {
         Ok(())
     }
 
-    async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
+    async fn quarantine(
+        &self,
+        lease: MessageLease,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut state = self.state();
         let index = state.leased(&lease)?;
+        state.messages[index].traced(trace);
         state.messages[index].set_aside(life::clip(reason), now);
         Ok(())
     }
@@ -369,13 +387,20 @@ impl Spool for MemorySpool {
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {
         let state = self.state();
         let digits = prefix.to_ascii_lowercase();
-        let matches = |message: &&Message| {
+        let matches = |message: &Message| {
             message.id.to_string().starts_with(&digits)
                 || message.provenance.digest.to_string().starts_with(&digits)
                 || message.provenance.uid.0.starts_with(prefix.as_bytes())
         };
-        let found = state.messages.iter().rev().filter(matches).take(life::FOUND);
-        Ok(found.map(|message| message.id).collect())
+        let listed = |index: usize| {
+            let names = |((_, uid, _), entry): (&state::Key, &Entry)| {
+                entry.message == Some(index) && uid.0.starts_with(prefix.as_bytes())
+            };
+            state.ledger.iter().any(names)
+        };
+        let found = state.messages.iter().enumerate().rev();
+        let found = found.filter(|(index, message)| matches(message) || listed(*index)).take(life::FOUND);
+        Ok(found.map(|(_, message)| message.id).collect())
     }
 
     async fn history(&self, message: MessageId) -> Result<Option<History>> {
@@ -390,6 +415,7 @@ impl Spool for MemorySpool {
             due: (stored.state == EffectState::Pending).then_some(stored.due),
             receipt: stored.receipt.clone(),
             reason: stored.reason.clone(),
+            waived: stored.waived,
         });
         Ok(Some(History {
             message,
@@ -402,6 +428,7 @@ impl Spool for MemorySpool {
             trace: found.trace.clone(),
             effects: effects.collect(),
             removed: found.removed,
+            dropped: found.dropped,
             events: found.events.clone(),
         }))
     }
@@ -434,6 +461,7 @@ impl Spool for MemorySpool {
             }
             let shown = state.effects_of(index).filter(|stored| {
                 stored.state != EffectState::Done
+                    && stored.waived.is_none()
                     && filter.sink.as_ref().is_none_or(|sink| *sink == stored.effect.sink)
             });
             rows.extend(shown.map(|stored| QueueRow {
@@ -473,6 +501,7 @@ impl Spool for MemorySpool {
                 match stored.state {
                     EffectState::Pending | EffectState::Inflight => counts.effects_open += 1,
                     EffectState::Done => counts.effects_done += 1,
+                    EffectState::Parked if stored.waived.is_some() => counts.effects_waived += 1,
                     EffectState::Parked => counts.effects_parked += 1,
                 }
             }
@@ -482,6 +511,57 @@ impl Spool for MemorySpool {
 
     async fn accounts(&self) -> Result<Vec<AccountStatus>> {
         Ok(self.state().accounts.values().cloned().collect())
+    }
+
+    async fn select(&self, selection: Selection, now: Timestamp) -> Result<Vec<Selected>> {
+        let state = self.state();
+        let all = 0..state.messages.len();
+        Ok(all.filter_map(|index| selection.takes(&state.case(index), now)).collect())
+    }
+
+    async fn retry(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>> {
+        Ok(self.state().decide(&messages, now, |case| rules::retry(case, sink.as_ref(), now)))
+    }
+
+    async fn let_go(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>> {
+        Ok(self.state().decide(&messages, now, |case| rules::let_go(case, sink.as_ref(), now)))
+    }
+
+    async fn discard(&self, messages: Vec<MessageId>, now: Timestamp) -> Result<Vec<Decided>> {
+        Ok(self.state().decide(&messages, now, |case| rules::discard(case, now)))
+    }
+
+    async fn outlook(
+        &self,
+        message: MessageId,
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Result<Vec<Outlook>> {
+        let state = self.state();
+        Ok(state.index(message).map(|index| state.outlook(index, policy, now)).unwrap_or_default())
+    }
+
+    async fn tally(&self, account: &AccountId) -> Result<Tally> {
+        Ok(self.state().tally(account))
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        let state = self.state();
+        let here = state.messages.iter().filter(|message| message.body.is_some());
+        Ok(here.fold(Usage::default(), |usage, message| Usage {
+            bodies: usage.bodies + 1,
+            octets: usage.octets + message.provenance.size,
+        }))
     }
 
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {

@@ -169,6 +169,8 @@ pub struct EffectRecord {
     pub receipt: Option<Receipt>,
     /// Why it waits or was parked.
     pub reason: Option<String>,
+    /// When the operator let go of it; it is parked then, and blocks nothing.
+    pub waived: Option<Timestamp>,
 }
 
 /// Everything known of one message.
@@ -194,6 +196,8 @@ pub struct History {
     pub effects: Vec<EffectRecord>,
     /// When the server confirmed its deletion.
     pub removed: Option<Timestamp>,
+    /// When the operator dropped it.
+    pub dropped: Option<Timestamp>,
     /// What happened, oldest first.
     pub events: Vec<Event>,
 }
@@ -257,6 +261,8 @@ pub struct Counts {
     pub effects_done: u64,
     /// Effects parked.
     pub effects_parked: u64,
+    /// Effects the operator let go of.
+    pub effects_waived: u64,
 }
 
 /// What is known of one account.

@@ -15,6 +15,7 @@ mod queue;
 mod run;
 mod seen;
 mod setup;
+mod status;
 mod try_message;
 mod why;
 
@@ -82,9 +83,11 @@ pub enum Verb {
     Seen(seen::Verb),
     /// Show exactly what would happen to a message: every step's decision and effect. Sends nothing.
     Try(try_message::Args),
+    /// Show how each account and the queue stand, with every message on a server accounted for.
+    Status,
     /// Show everything known of one message.
     Why(why::Args),
-    /// Look at what waits and what was set aside.
+    /// Look at what waits and what was set aside, and decide over it.
     #[command(subcommand)]
     Queue(queue::Verb),
     /// Look at plugins.
@@ -146,6 +149,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Auth(args) => auth::auth(&context, &args),
         Verb::Seen(verb) => seen::seen(&context, &verb),
         Verb::Try(args) => try_message::try_message(&context, &args),
+        Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),

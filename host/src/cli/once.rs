@@ -141,6 +141,10 @@ pub(super) fn print(summary: &Summary) {
         counts.effects_open,
         counts.effects_parked
     );
+    println!();
+    for (id, tally) in &summary.tallies {
+        super::status::tally(id, tally);
+    }
     resting(summary);
     remarks(summary);
     for (id, report) in &summary.accounts {

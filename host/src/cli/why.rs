@@ -1,12 +1,15 @@
 //! `postroom why MESSAGE`: everything known of one message.
 
 use postroom_mail::rules::neutral;
-use postroom_spool::{EffectState, History, MessageState};
+use postroom_mail::{MessageId, Timestamp};
+use postroom_spool::{DeletePolicy, EffectRecord, EffectState, History, MessageState, Outlook, Spool, Why};
 
 use super::output::{self, moment};
 use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::source::policy_of;
 
 /// Arguments of `why`.
 #[derive(Debug, clap::Args)]
@@ -15,43 +18,76 @@ pub struct Args {
     message: String,
 }
 
+/// Everything known of a message, for people and programs.
+#[derive(serde::Serialize)]
+pub(super) struct Known {
+    #[serde(flatten)]
+    history: History,
+    /// What becomes of it at the server, by the rule of deletion.
+    on_server: Vec<String>,
+}
+
 pub(super) fn why(context: &Context, args: &Args) -> Outcome {
     let spool = context.read_spool()?;
     let (_, config) = context.load()?;
-    let runtime = setup::runtime()?;
-    let found = runtime.block_on(spool.find(&args.message))?;
-    let message = match found.as_slice() {
-        [one] => *one,
-        [] => {
-            let text = format!("no message here begins with {:?}", neutral(&args.message, 80));
-            let hint = "an id, a SHA-256 or a unique-id; `postroom queue ls` and the names of archived files show some";
-            return Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)).hint(hint));
-        }
-        several => {
-            let ids: Vec<_> = several.iter().map(|id| id.0.short(16)).collect();
-            let text = format!("{} messages begin so: {}", several.len(), ids.join(", "));
-            return Err(Failure::usage(anyhow::anyhow!(text)).hint("give more digits"));
-        }
-    };
-    let Some(history) = runtime.block_on(spool.history(message))? else {
-        return Err(Failure::new(Exit::NoInput, anyhow::anyhow!("message {message} is not here")));
-    };
+    let known = setup::runtime()?.block_on(async {
+        let message = find(spool.as_ref(), &args.message).await?;
+        know(spool.as_ref(), &config, message).await
+    })?;
     if context.json {
-        output::json(&history)?;
+        output::json(&known)?;
     } else {
-        print(&history, &config);
+        print(&known);
     }
     Ok(Exit::Ok)
 }
 
-fn print(history: &History, config: &Config) {
+/// The one message that is meant.
+///
+/// # Errors
+/// When it is none, or not one alone.
+pub(super) async fn find(spool: &dyn Spool, text: &str) -> Result<MessageId, Failure> {
+    match spool.find(text).await?.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let text = format!("no message here begins with {:?}", neutral(text, 80));
+            let hint = "an id, a SHA-256 or a unique-id; `postroom queue ls` and the names of archived files show some";
+            Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)).hint(hint))
+        }
+        several => {
+            let ids: Vec<_> = several.iter().map(|id| id.0.short(16)).collect();
+            let text = format!("{} messages begin so: {}", several.len(), ids.join(", "));
+            Err(Failure::usage(anyhow::anyhow!(text)).hint("give more digits"))
+        }
+    }
+}
+
+/// Gathers it.
+///
+/// # Errors
+/// When it is not here.
+pub(super) async fn know(spool: &dyn Spool, config: &Config, message: MessageId) -> Result<Known, Failure> {
+    let Some(history) = spool.history(message).await? else {
+        return Err(Failure::new(Exit::NoInput, anyhow::anyhow!("message {message} is not here")));
+    };
+    let on_server = on_server(spool, config, &history).await?;
+    Ok(Known { history, on_server })
+}
+
+pub(super) fn print(known: &Known) {
+    let history = &known.history;
     let provenance = &history.provenance;
     println!("message   {}", history.message);
     println!("account   {}, unique-id {}", provenance.account, provenance.uid);
     println!("octets    {}, SHA-256 {}", provenance.size, provenance.digest);
     println!("retrieved {}", moment(provenance.retrieved));
     println!("state     {}{}", state(history.state), because(history.reason.as_deref()));
-    println!("on server {}", on_server(history, config));
+    for (index, line) in known.on_server.iter().enumerate() {
+        println!("{} {}", if index == 0 { "on server" } else { "         " }, neutral(line, 500));
+    }
+    if let Some(at) = history.dropped {
+        println!("dropped   {}; `queue retry` takes it back while its octets are here", moment(at));
+    }
     if !history.labels.is_empty() {
         let labels: Vec<_> = history.labels.iter().map(ToString::to_string).collect();
         println!("labels    {}", labels.join(", "));
@@ -77,7 +113,7 @@ fn print(history: &History, config: &Config) {
     }
     for record in &history.effects {
         println!("  {}", neutral(&record.effect.summary(), 300));
-        println!("    {}{}", effect_state(record.state, record.attempts), because(record.reason.as_deref()));
+        println!("    {}{}", effect_state(record), because(record.reason.as_deref()));
         if let Some(receipt) = &record.receipt {
             println!("    receipt {} {}", neutral(&receipt.location, 300), neutral(&receipt.proof, 200));
         }
@@ -99,7 +135,7 @@ fn because(reason: Option<&str>) -> String {
     reason.map(|reason| format!(": {}", neutral(reason, 500))).unwrap_or_default()
 }
 
-fn state(state: MessageState) -> &'static str {
+pub(super) fn state(state: MessageState) -> &'static str {
     match state {
         MessageState::Spooled => "waiting for the pipeline",
         MessageState::Running => "in the pipeline",
@@ -110,8 +146,10 @@ fn state(state: MessageState) -> &'static str {
     }
 }
 
-fn effect_state(state: EffectState, attempts: u32) -> String {
-    match state {
+fn effect_state(record: &EffectRecord) -> String {
+    let attempts = record.attempts;
+    match record.state {
+        EffectState::Parked if record.waived.is_some() => "let go by the operator".to_owned(),
         EffectState::Pending if attempts == 0 => "waiting".to_owned(),
         EffectState::Pending => {
             format!("waiting after {}", output::count(attempts.into(), "attempt", "attempts"))
@@ -124,32 +162,48 @@ fn effect_state(state: EffectState, attempts: u32) -> String {
     }
 }
 
-/// Why it is, or is not yet, deleted there.
-fn on_server(history: &History, config: &Config) -> String {
-    use postroom_spool::DeletePolicy;
+/// Why it is, or is not yet, deleted there: what the rule of deletion itself says.
+async fn on_server(spool: &dyn Spool, config: &Config, history: &History) -> Result<Vec<String>, Failure> {
     let account = config.accounts.get(&history.provenance.account);
-    if let Some(at) = history.removed {
-        return format!("deleted, confirmed {}", moment(at));
+    let Some(account) = account else {
+        let gone = "kept: its account is not configured any more; the name of an account is part of what it retrieved".to_owned();
+        return Ok(vec![history.removed.map_or(gone, confirmed)]);
+    };
+    let policy = policy_of(config, account);
+    let outlooks = spool.outlook(history.message, policy, Clock::system().now()).await?;
+    if outlooks.is_empty() {
+        let unknown = "not known to be there: the ledger has no entry for it".to_owned();
+        return Ok(vec![history.removed.map_or(unknown, confirmed)]);
     }
-    if config.never_delete {
-        return "kept: `never_delete` is on".to_owned();
+    let own = &history.provenance.uid;
+    Ok(outlooks.iter().map(|outlook| place(outlook, policy, outlook.uid != *own)).collect())
+}
+
+fn confirmed(at: Timestamp) -> String {
+    format!("deleted, confirmed {}", moment(at))
+}
+
+fn place(outlook: &Outlook, policy: DeletePolicy, renamed: bool) -> String {
+    let name = if renamed { format!("as {}: ", outlook.uid) } else { String::new() };
+    if let Some(at) = outlook.removed {
+        return format!("{name}{}", confirmed(at));
     }
-    match account.map(|account| account.delete) {
-        None => "kept: its account is not configured any more".to_owned(),
-        Some(DeletePolicy::Never) => "kept: `delete` is never".to_owned(),
-        Some(DeletePolicy::Spooled { after }) => {
-            format!("deleted by the first poll after {}", moment(history.provenance.retrieved.after(after)))
-        }
-        Some(DeletePolicy::Done { after, keep, over }) => match history.state {
-            MessageState::Done if history.effects.is_empty() => "kept: no step made a copy of it".to_owned(),
-            MessageState::Done | MessageState::Discarded => {
-                let at = moment(history.provenance.retrieved.after(after));
-                let keep =
-                    keep.map(|keep| format!(", unless it is one of the newest {keep}")).unwrap_or_default();
-                let over = over.map(|over| format!(", while the maildrop is over {}", output::size(over)));
-                format!("deleted by the first poll after {at}{keep}{}", over.unwrap_or_default())
-            }
-            _ => "kept until every required effect has its receipt".to_owned(),
-        },
-    }
+    let absent = match outlook.absent {
+        0 => String::new(),
+        times => format!("not in the last {}; ", output::count(times.into(), "listing", "listings")),
+    };
+    let fate = match outlook.kept {
+        Some(why @ Why::TooYoung { until }) => format!("kept until {}: {why}", moment(until)),
+        Some(why) => format!("kept: {why}"),
+        None => format!("to be deleted by the next poll{}", unless(policy)),
+    };
+    format!("{name}{absent}{fate}")
+}
+
+/// What only a listing can tell.
+fn unless(policy: DeletePolicy) -> String {
+    let DeletePolicy::Done { keep, over, .. } = policy else { return String::new() };
+    let keep = keep.map(|keep| format!(", unless it is one of the newest {keep}"));
+    let over = over.map(|over| format!(", while the maildrop is over {}", output::size(over)));
+    keep.into_iter().chain(over).collect()
 }

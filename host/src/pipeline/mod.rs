@@ -9,7 +9,7 @@ mod when;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Disposition, Octets, Plan, Verdict};
+use postroom_mail::{Disposition, Octets, Plan, StepTrace, Verdict};
 use postroom_sandbox::{KvRead, Message};
 use postroom_spool::{Leases, MessageLease, Spool};
 use tokio::task::JoinSet;
@@ -97,7 +97,7 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         return host.spool.put_back(lease, now.after(NOT_READY), reason, now).await;
     };
     if lease.attempt > most {
-        return set_aside(&host, lease, format!("tried {most} times without an end")).await;
+        return set_aside(&host, lease, format!("tried {most} times without an end"), Vec::new()).await;
     }
     let body = match host.spool.open(id).await {
         Ok(body) => body,
@@ -110,9 +110,10 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
     let last = lease.attempt >= most;
     match tokio::task::spawn_blocking(move || chain.run(&message, &kv, last)).await {
         Ok(Ok(plan)) => commit(&host, lease, plan).await,
-        Ok(Err(failure)) => settle_failed(&host, lease, last, &failure).await,
+        Ok(Err(failure)) => settle_failed(&host, lease, last, failure).await,
         Err(panic) => {
-            set_aside(&host, lease, format!("the host failed while running its plugins: {panic}")).await
+            let reason = format!("the host failed while running its plugins: {panic}");
+            set_aside(&host, lease, reason, Vec::new()).await
         }
     }
 }
@@ -138,23 +139,23 @@ async fn settle_failed(
     host: &Host,
     lease: MessageLease,
     last: bool,
-    failure: &RunFailure,
+    failure: RunFailure,
 ) -> Result<(), postroom_spool::Error> {
     tracing::warn!(message = %lease.message.0.short(12), step = %failure.step, reason = %failure.reason, "a step failed");
-    let reason = failure.to_string();
+    let (reason, trace) = (failure.to_string(), failure.trace);
     let now = host.clock.now();
     match failure.disposition {
         Disposition::Retry { after } if !last => {
             let wait = after.unwrap_or_else(|| {
                 Duration::from_secs(60) * 4_u32.saturating_pow(lease.attempt.saturating_sub(1))
             });
-            host.spool.defer(lease, now.after(host.chance.around(wait)), reason, now).await
+            host.spool.defer(lease, now.after(host.chance.around(wait)), reason, trace, now).await
         }
         Disposition::Retry { .. } => {
             let attempts = lease.attempt;
-            set_aside(host, lease, format!("{reason} ({attempts} attempts)")).await
+            set_aside(host, lease, format!("{reason} ({attempts} attempts)"), trace).await
         }
-        Disposition::Park | Disposition::Stop => set_aside(host, lease, reason).await,
+        Disposition::Park | Disposition::Stop => set_aside(host, lease, reason, trace).await,
     }
 }
 
@@ -170,13 +171,18 @@ async fn settle_unreadable(
         Disposition::Retry { .. } => {
             host.spool.put_back(lease, now.after(NOT_READY), error.to_string(), now).await
         }
-        Disposition::Park | Disposition::Stop => set_aside(host, lease, error.to_string()).await,
+        Disposition::Park | Disposition::Stop => set_aside(host, lease, error.to_string(), Vec::new()).await,
     }
 }
 
-async fn set_aside(host: &Host, lease: MessageLease, reason: String) -> Result<(), postroom_spool::Error> {
+async fn set_aside(
+    host: &Host,
+    lease: MessageLease,
+    reason: String,
+    trace: Vec<StepTrace>,
+) -> Result<(), postroom_spool::Error> {
     let message = lease.message;
-    host.spool.quarantine(lease, reason.clone(), host.clock.now()).await?;
+    host.spool.quarantine(lease, reason.clone(), trace, host.clock.now()).await?;
     host.observer.tell(Progress::Quarantined { message, reason });
     Ok(())
 }

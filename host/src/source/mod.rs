@@ -39,6 +39,7 @@ pub use inventory::{Holdings, Keeping, list};
 pub use lease::{Leases, NotOurs};
 pub use poll::{Said, poll};
 pub use probe::{Examined, Finding, Level, Probed, examine, probe};
+pub use remove::policy_of;
 pub use report::{Fate, Rehearsed, Report};
 pub use retrieve::next_try;
 pub use token::Purses;

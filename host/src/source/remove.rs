@@ -6,6 +6,7 @@ use postroom_spool::{DeletePolicy, Listed, Removable};
 
 use super::error::Error;
 use super::visit::Visit;
+use crate::config::{AccountConfig, Config};
 use crate::progress::Progress;
 
 /// `DELE`s sent ahead at once.
@@ -31,17 +32,26 @@ pub(super) async fn remove(
 
 /// What may be deleted here; nothing where the switch is on, or where the server does not delete what it says it did.
 pub(super) fn policy(visit: &Visit<'_>) -> DeletePolicy {
-    if visit.live.config.never_delete || visit.habits.maildrop.ignores_deletion() || borrowed(visit) {
+    if visit.habits.maildrop.ignores_deletion() {
         DeletePolicy::Never
     } else {
-        visit.account.delete
+        policy_of(&visit.live.config, visit.account)
     }
+}
+
+/// What the configuration makes of an account's `delete`, whatever its server turns out to be like.
+pub fn policy_of(config: &Config, account: &AccountConfig) -> DeletePolicy {
+    if config.never_delete || shared(account) { DeletePolicy::Never } else { account.delete }
+}
+
+fn shared(account: &AccountConfig) -> bool {
+    account.user.starts_with("recent:")
 }
 
 /// Whether the maildrop is not ours alone: with a user name `recent:…` one provider shows the mail of all folders for a month, to
 /// every reader.
 pub(super) fn borrowed(visit: &Visit<'_>) -> bool {
-    visit.account.user.starts_with("recent:")
+    shared(visit.account)
 }
 
 /// A refusal of one leaves that one for the next session.

@@ -59,7 +59,7 @@ async fn a_deferred_message_waits_for_its_time(spool: Fresh) {
     let message = admit(&*spool, "u", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
     let stale = copy(&lease);
-    spool.defer(lease, Timestamp(5000), "trap".into(), NOW).await.unwrap();
+    spool.defer(lease, Timestamp(5000), "trap".into(), Vec::new(), NOW).await.unwrap();
     let history = spool.history(message).await.unwrap().unwrap();
     assert_eq!((history.state, history.reason.as_deref()), (MessageState::Spooled, Some("trap")));
     assert!(spool.lease_messages(9, Timestamp(4999)).await.unwrap().is_empty());
@@ -75,7 +75,7 @@ async fn a_deferred_message_waits_for_its_time(spool: Fresh) {
 async fn what_waits_can_be_made_due_now(spool: Fresh) {
     admit(&*spool, "u", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.defer(lease, Timestamp(9000), "later".into(), NOW).await.unwrap();
+    spool.defer(lease, Timestamp(9000), "later".into(), Vec::new(), NOW).await.unwrap();
     assert_eq!(spool.expedite(NOW).await.unwrap(), 1);
     assert_eq!(spool.expedite(NOW).await.unwrap(), 0, "nothing waits any more");
     assert_eq!(lease_one(&*spool, NOW).await.attempt, 2, "attempts stay counted");
@@ -84,7 +84,7 @@ async fn what_waits_can_be_made_due_now(spool: Fresh) {
 async fn a_message_put_back_loses_no_attempt(spool: Fresh) {
     let message = admit(&*spool, "u", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.defer(lease, NOW, "trap".into(), NOW).await.unwrap();
+    spool.defer(lease, NOW, "trap".into(), Vec::new(), NOW).await.unwrap();
     for _ in 0..3 {
         let lease = lease_one(&*spool, NOW).await;
         assert_eq!(lease.attempt, 2);
@@ -165,7 +165,7 @@ async fn released_effects_are_due_again(spool: Fresh) {
 async fn a_quarantined_message_stays_aside(spool: Fresh) {
     let message = admit(&*spool, "u", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.quarantine(lease, "attempt 5 failed".into(), NOW).await.unwrap();
+    spool.quarantine(lease, "attempt 5 failed".into(), Vec::new(), NOW).await.unwrap();
     let history = spool.history(message).await.unwrap().unwrap();
     assert_eq!((history.state, history.attempts), (MessageState::Quarantined, 1));
     assert_eq!(history.reason.as_deref(), Some("attempt 5 failed"));
@@ -182,7 +182,7 @@ async fn a_plan_is_final(spool: Fresh) {
     spool.plan(lease, plan(effects), NOW).await.unwrap();
     let refused = spool.plan(second, Plan { kv: vec![write("s", "k", Some(b"v"))], ..plan(late) }, NOW).await;
     assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
-    assert!(matches!(spool.defer(third, NOW, "late".into(), NOW).await, Err(Error::Conflict(_))));
+    assert!(matches!(spool.defer(third, NOW, "late".into(), Vec::new(), NOW).await, Err(Error::Conflict(_))));
     let history = spool.history(message).await.unwrap().unwrap();
     assert_eq!((history.effects.len(), history.state), (1, MessageState::Planned));
     assert_eq!(spool.kv_get("s", "k").unwrap(), None);
@@ -383,6 +383,6 @@ async fn the_next_due_time_is_the_least(spool: Fresh) {
     assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(7000)));
     admit(&*spool, "u2", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.defer(lease, Timestamp(6000), "later".into(), NOW).await.unwrap();
+    spool.defer(lease, Timestamp(6000), "later".into(), Vec::new(), NOW).await.unwrap();
     assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(6000)));
 }

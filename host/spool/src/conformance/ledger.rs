@@ -296,10 +296,10 @@ async fn limits_of_the_maildrop_keep_the_newest(spool: Fresh) {
 async fn every_entry_kept_has_its_reason(spool: Fresh) {
     admit(&*spool, "waits", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.defer(lease, Timestamp(i64::MAX), "trap".into(), NOW).await.unwrap();
+    spool.defer(lease, Timestamp(i64::MAX), "trap".into(), Vec::new(), NOW).await.unwrap();
     admit(&*spool, "aside", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.quarantine(lease, "odd".into(), NOW).await.unwrap();
+    spool.quarantine(lease, "odd".into(), Vec::new(), NOW).await.unwrap();
     admit(&*spool, "alone", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
     spool.plan(lease, sample::plan(Vec::new()), NOW).await.unwrap();

@@ -5,9 +5,11 @@
 
 mod delivery;
 mod ledger;
+mod operator;
 mod questions;
 mod retrieval;
 pub(crate) mod sample;
+mod tally;
 mod upkeep;
 
 use std::sync::Arc;
@@ -27,4 +29,6 @@ pub async fn suite(factory: Factory<'_>) {
     delivery::suite(factory).await;
     questions::suite(factory).await;
     upkeep::suite(factory).await;
+    operator::suite(factory).await;
+    tally::suite(factory).await;
 }

@@ -37,7 +37,7 @@ async fn messages_are_found_by_any_of_their_names(spool: Fresh) {
 async fn a_history_tells_what_happened(spool: Fresh) {
     let message = admit(&*spool, "u", b"octets").await;
     let lease = lease_one(&*spool, NOW).await;
-    spool.defer(lease, NOW, "out of fuel".into(), NOW).await.unwrap();
+    spool.defer(lease, NOW, "out of fuel".into(), Vec::new(), NOW).await.unwrap();
     let lease = lease_one(&*spool, Timestamp(3000)).await;
     let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "copy", "b", true)];
     spool.plan(lease, plan(effects), Timestamp(3001)).await.unwrap();
@@ -69,10 +69,10 @@ async fn histories_of_endless_retries_stay_short(spool: Fresh) {
     let message = admit(&*spool, "u", b"octets").await;
     for _ in 0..150 {
         let lease = lease_one(&*spool, NOW).await;
-        spool.defer(lease, NOW, "x".repeat(10_000), NOW).await.unwrap();
+        spool.defer(lease, NOW, "x".repeat(10_000), Vec::new(), NOW).await.unwrap();
     }
     let lease = lease_one(&*spool, NOW).await;
-    spool.quarantine(lease, "enough".into(), NOW).await.unwrap();
+    spool.quarantine(lease, "enough".into(), Vec::new(), NOW).await.unwrap();
     let history = spool.history(message).await.unwrap().unwrap();
     assert_eq!(history.attempts, 151);
     assert_eq!(history.events.len(), crate::life::EVENTS as usize + 1);
@@ -103,7 +103,7 @@ async fn counts_add_up_and_the_queue_shows_what_is_open(spool: Fresh) {
                     spool.settle(lease, settlement, NOW).await.unwrap();
                 }
                 "discarded" => spool.plan(lease, sample::discard(), NOW).await.unwrap(),
-                "aside" => spool.quarantine(lease, "odd".into(), NOW).await.unwrap(),
+                "aside" => spool.quarantine(lease, "odd".into(), Vec::new(), NOW).await.unwrap(),
                 "planned" => {
                     let effects = vec![effect(&lease, "later", fate, true)];
                     spool.plan(lease, plan(effects), NOW).await.unwrap();
@@ -124,6 +124,7 @@ async fn counts_add_up_and_the_queue_shows_what_is_open(spool: Fresh) {
         effects_open: 1,
         effects_done: 1,
         effects_parked: 1,
+        effects_waived: 0,
     };
     assert_eq!(one, expected);
     let all = spool.counts(None).await.unwrap();
@@ -159,7 +160,7 @@ async fn lease_one_of(spool: &dyn Spool, message: postroom_mail::MessageId) -> c
         if lease.message == message {
             wanted = Some(lease);
         } else {
-            spool.defer(lease, Timestamp(1000), "not now".into(), NOW).await.unwrap();
+            spool.defer(lease, Timestamp(1000), "not now".into(), Vec::new(), NOW).await.unwrap();
         }
     }
     wanted.expect("it is due")

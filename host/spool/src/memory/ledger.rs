@@ -6,8 +6,8 @@ use std::time::Duration;
 use postroom_mail::{AccountId, Timestamp, Uid};
 
 use super::state::{Entry, Key, State};
-use crate::judge::{self, Candidate, Held, Judge, Mark, Row, Slot};
-use crate::ledger::{DeletePolicy, Listed, Reconciled, Removable, Removals};
+use crate::judge::{self, Candidate, Held, Judge, Mark, Place, Row, Slot};
+use crate::ledger::{DeletePolicy, Listed, Outlook, Reconciled, Removable, Removals};
 use crate::life;
 use crate::records::{EffectState, MessageState};
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
@@ -51,6 +51,7 @@ impl State {
         let rows = self.rows(account);
         let keep = (!self.jumped(account, now)).then_some(keep);
         let seen = judge::observe(&rows, listing, complete, keep, now);
+        self.listed.insert(account.clone(), (seen.there, seen.there));
         for (index, mark) in seen.changes {
             let key = key(account, &rows[index].uid, rows[index].ordinal);
             let Some(mark) = mark else {
@@ -74,13 +75,7 @@ impl State {
         seen.observed
     }
 
-    pub(super) fn removable(
-        &self,
-        account: &AccountId,
-        listing: &[Listed],
-        policy: DeletePolicy,
-        now: Timestamp,
-    ) -> Removals {
+    fn candidates(&self, account: &AccountId) -> Vec<(Candidate<usize>, Place)> {
         let held = |index: usize| {
             let message = &self.messages[index];
             let (size, retrieved) = (message.provenance.size, message.provenance.retrieved);
@@ -91,15 +86,47 @@ impl State {
                 retrieved,
                 state: message.state,
                 here: message.body.is_some(),
+                dropped: message.dropped.is_some(),
             }
         };
-        let rows = self.rows_of(account).map(|((_, uid, ordinal), entry)| Candidate {
-            uid: uid.clone(),
-            ordinal: *ordinal,
-            size: entry.mark.size,
-            removed: entry.mark.removed.is_some(),
-            held: entry.message.map(held),
+        let rows = self.rows_of(account).map(|((_, uid, ordinal), entry)| {
+            let candidate = Candidate {
+                uid: uid.clone(),
+                ordinal: *ordinal,
+                size: entry.mark.size,
+                removed: entry.mark.removed.is_some(),
+                held: entry.message.map(held),
+            };
+            (candidate, Place { absent: entry.mark.absent, removed: entry.mark.removed })
         });
+        rows.collect()
+    }
+
+    pub(super) fn outlook(&self, index: usize, policy: DeletePolicy, now: Timestamp) -> Vec<Outlook> {
+        let message = &self.messages[index];
+        let account = &message.provenance.account;
+        let judge = Judge { policy, now, jumped: self.jumped(account, now) };
+        let rows = self.candidates(account);
+        let mut all = Vec::new();
+        for rows in rows.chunk_by(|(one, _), (two, _)| one.uid == two.uid) {
+            let judged =
+                judge.outlook(account, rows, message.id, |index| Ok::<_, Infallible>(self.copies(*index)));
+            match judged {
+                Ok(outlook) => all.extend(outlook),
+                Err(never) => match never {},
+            }
+        }
+        all
+    }
+
+    pub(super) fn removable(
+        &self,
+        account: &AccountId,
+        listing: &[Listed],
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Removals {
+        let rows = self.candidates(account).into_iter().map(|(row, _)| row);
         let judge = Judge { policy, now, jumped: self.jumped(account, now) };
         let rows: Vec<_> = rows.collect();
         let judged =
@@ -125,8 +152,12 @@ impl State {
     pub(super) fn removed(&mut self, removed: Vec<Removable>, now: Timestamp) {
         for proof in removed {
             let Some(index) = self.index(proof.message) else { continue };
+            let listed = self.listed.get_mut(&proof.account);
             let entry = self.ledger.get_mut(&(proof.account, proof.uid, proof.ordinal));
             if let Some(entry) = entry.filter(|entry| entry.message == Some(index)) {
+                if let (Some((there, _)), true) = (listed, entry.there()) {
+                    *there = there.saturating_sub(1);
+                }
                 (entry.mark.removed, entry.mark.deleting) = (Some(now), None);
             }
             self.messages[index].removed = Some(now);

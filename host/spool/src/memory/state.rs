@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) paces: HashMap<AccountId, Pace>,
     pub(super) kv: HashMap<(String, String), Vec<u8>>,
     pub(super) accounts: BTreeMap<AccountId, AccountStatus>,
+    /// Entries of the last recorded listing, without those removed since; and with them.
+    pub(super) listed: HashMap<AccountId, (u64, u64)>,
 }
 
 /// Account, unique-id, ordinal.
@@ -41,6 +43,13 @@ pub(super) struct Entry {
     pub(super) mark: Mark,
 }
 
+impl Entry {
+    /// Whether the server has it, as far as is known.
+    pub(super) fn there(&self) -> bool {
+        self.mark.shown && self.mark.absent == 0 && self.mark.removed.is_none()
+    }
+}
+
 pub(super) struct Message {
     pub(super) id: MessageId,
     pub(super) provenance: Provenance,
@@ -53,6 +62,7 @@ pub(super) struct Message {
     pub(super) trace: Vec<StepTrace>,
     pub(super) ended: Option<Timestamp>,
     pub(super) removed: Option<Timestamp>,
+    pub(super) dropped: Option<Timestamp>,
     pub(super) events: Vec<Event>,
     pub(super) body: Option<Body>,
 }
@@ -69,6 +79,7 @@ pub(super) struct Stored {
     pub(super) due: Timestamp,
     pub(super) receipt: Option<Receipt>,
     pub(super) reason: Option<String>,
+    pub(super) waived: Option<Timestamp>,
 }
 
 impl Stored {
@@ -92,6 +103,13 @@ impl Message {
     pub(super) fn repeating_event(&mut self, at: Timestamp, text: String) {
         if self.events.len() < life::EVENTS as usize {
             self.event(at, text);
+        }
+    }
+
+    /// What the steps of a failed run did.
+    pub(super) fn traced(&mut self, trace: Vec<StepTrace>) {
+        if !trace.is_empty() {
+            self.trace = trace;
         }
     }
 
@@ -157,6 +175,7 @@ impl State {
                 trace: Vec::new(),
                 ended: None,
                 removed: None,
+                dropped: None,
                 events: vec![Event { at, text }],
                 body: Some(Body::from(octets)),
             });
@@ -183,7 +202,7 @@ impl State {
     }
 
     pub(super) fn plan(&mut self, index: usize, plan: Plan, now: Timestamp) {
-        let mut added = 0;
+        let mut added = self.plan_again(index, &plan, now);
         for effect in plan.effects {
             if self.effect(effect.id).is_none() {
                 added += 1;
@@ -198,6 +217,7 @@ impl State {
                     due,
                     receipt: None,
                     reason: None,
+                    waived: None,
                 });
             }
         }
@@ -208,8 +228,9 @@ impl State {
                 None => self.kv.remove(&key),
             };
         }
+        let open = self.effects_of(index).any(Stored::open);
         let message = &mut self.messages[index];
-        message.state = life::state_by_plan(&plan.verdict, added > 0);
+        message.state = life::state_by_plan(&plan.verdict, open);
         message.reason = life::reason(&plan.verdict);
         message.ended = life::ended(message.state).then_some(now);
         message.event(now, life::planned(added, &plan.verdict));
@@ -269,7 +290,7 @@ impl State {
         for stored in self.effects_of(index).filter(|stored| stored.effect.required) {
             let done = stored.state == EffectState::Done;
             copies += u64::from(done && stored.effect.carries_whole(size));
-            missing += u64::from(!done);
+            missing += u64::from(!done && stored.waived.is_none());
         }
         (copies, missing)
     }

@@ -1,12 +1,12 @@
 //! Messages from admission to their plan. Every function works inside one open transaction.
 
-use postroom_mail::{MessageId, Plan, Timestamp, Verdict};
+use postroom_mail::{MessageId, Plan, StepTrace, Timestamp, Verdict};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Outcome;
-use super::notes;
 use super::rows::{self, PROVENANCE, event, repeating_event, signed};
 use super::writer::Unit;
+use super::{notes, operator, outbox};
 use crate::Error;
 use crate::life;
 use crate::records::{Admitted, Arrival, MessageLease, MessageState};
@@ -153,7 +153,7 @@ pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: 
         "INSERT INTO effects (id, message, sink, state, due, required, whole, body)
          VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
     )?;
-    let mut added = 0;
+    let mut added = operator::plan_again(unit, seq, plan, lease.provenance.size, now)?;
     for effect in &plan.effects {
         let body = serde_json::to_string(effect)?;
         let whole = effect.carries_whole(lease.provenance.size);
@@ -161,7 +161,7 @@ pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: 
         added += add.execute(params![id, seq, sink, now.0, effect.required, whole, body])?;
     }
     write_kv(unit, plan)?;
-    let state = life::state_by_plan(&plan.verdict, added > 0);
+    let state = life::state_by_plan(&plan.verdict, outbox::is_open(unit, seq)?);
     let mut set = unit.sql.prepare_cached(
         "UPDATE messages SET state = ?2, reason = ?3, verdict = ?4, labels = ?5, trace = ?6, ended = ?7
          WHERE seq = ?1",
@@ -193,6 +193,17 @@ fn write_kv(unit: &Unit<'_>, plan: &Plan) -> Outcome<()> {
             None => delete.execute(params![write.scope, write.key])?,
         };
     }
+    Ok(())
+}
+
+/// What the steps of a failed run did.
+pub(super) fn traced(unit: &Unit<'_>, lease: &MessageLease, trace: &[StepTrace]) -> Outcome<()> {
+    if trace.is_empty() {
+        return Ok(());
+    }
+    let seq = leased(unit, lease)?;
+    let mut set = unit.sql.prepare_cached("UPDATE messages SET trace = ?2 WHERE seq = ?1")?;
+    set.execute(params![seq, serde_json::to_string(trace)?])?;
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::fault::Outcome;
 use super::rows::{self, repeating_event, signed, unsigned};
 use super::writer::Unit;
-use super::{notes, polls};
-use crate::judge::{self, Candidate, Held, Judge, Mark, Observation, Pace, Row};
-use crate::ledger::{DeletePolicy, Listed, Reconciled, Removable, Removals};
+use super::{notes, polls, tally};
+use crate::judge::{self, Candidate, Held, Judge, Mark, Observation, Pace, Place, Row};
+use crate::ledger::{DeletePolicy, Listed, Outlook, Reconciled, Removable, Removals};
 use crate::life;
 use crate::seen::Observed;
 
@@ -78,7 +78,9 @@ impl Observing {
     /// Whether recording it would change anything.
     pub(super) fn changes(&self, sql: &Connection) -> Outcome<bool> {
         let (_, seen) = self.look(sql)?;
-        Ok(!seen.changes.is_empty() || !self.over(sql, &seen)?.is_empty())
+        let counted = tally::listed(sql, &self.account)?;
+        let counts = counted != Some((seen.there, seen.there));
+        Ok(counts || !seen.changes.is_empty() || !self.over(sql, &seen)?.is_empty())
     }
 
     /// Records it.
@@ -117,6 +119,7 @@ impl Observing {
         for (uid, ordinal) in self.over(unit.sql, &seen)? {
             notes::steady(unit, account, &uid, ordinal)?;
         }
+        tally::observed(unit, account, seen.there)?;
         Ok(seen.observed)
     }
 }
@@ -147,18 +150,42 @@ pub(super) fn removable(
 ) -> Outcome<Removals> {
     let rows = match judge.policy {
         DeletePolicy::Never => Vec::new(),
-        DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } => candidates(sql, account)?,
+        DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } => candidates(sql, account, None)?,
     };
+    let rows: Vec<_> = rows.into_iter().map(|(row, _)| row).collect();
     judge.removals(account, &rows, listing, |message| effects(sql, *message))
 }
 
-fn candidates(sql: &Connection, account: &AccountId) -> Outcome<Vec<Candidate<i64>>> {
+/// What would become of each place that a message has on the server.
+pub(super) fn outlook(sql: &Connection, message: MessageId, judge: Judge) -> Outcome<Vec<Outlook>> {
     let mut query = sql.prepare_cached(
-        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state, m.segment IS NOT NULL
-         FROM ledger l LEFT JOIN messages m ON m.seq = l.message
-         WHERE l.account = ?1 ORDER BY l.uid, l.ordinal",
+        "SELECT DISTINCT l.account, l.uid FROM ledger l JOIN messages m ON m.seq = l.message
+         WHERE m.id = ?1 ORDER BY l.uid",
     )?;
-    let mut rows = query.query(params![account.as_str()])?;
+    let places = query.query_map(params![message.0.0], |row| Ok((row.get(0)?, Uid(row.get(1)?))))?;
+    let places: Vec<(String, Uid)> = places.collect::<Result<_, _>>()?;
+    let mut all = Vec::new();
+    for (account, uid) in places {
+        let account = rows::name(account)?;
+        let rows = candidates(sql, &account, Some(&uid))?;
+        all.extend(judge.outlook(&account, &rows, message, |message| effects(sql, *message))?);
+    }
+    Ok(all)
+}
+
+/// The rows of an account, or of one unique-id of it, sorted.
+fn candidates(
+    sql: &Connection,
+    account: &AccountId,
+    uid: Option<&Uid>,
+) -> Outcome<Vec<(Candidate<i64>, Place)>> {
+    let mut query = sql.prepare_cached(
+        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state, m.segment IS NOT NULL,
+            m.dropped IS NOT NULL, l.absent
+         FROM ledger l LEFT JOIN messages m ON m.seq = l.message
+         WHERE l.account = ?1 AND (?2 IS NULL OR l.uid = ?2) ORDER BY l.uid, l.ordinal",
+    )?;
+    let mut rows = query.query(params![account.as_str(), uid.map(|uid| &uid.0)])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let held = match row.get::<_, Option<i64>>(4)? {
@@ -170,22 +197,26 @@ fn candidates(sql: &Connection, account: &AccountId) -> Outcome<Vec<Candidate<i6
                 retrieved: Timestamp(row.get(7)?),
                 state: rows::message_state(row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?)?,
                 here: row.get(9)?,
+                dropped: row.get(10)?,
             }),
         };
-        all.push(Candidate {
+        let removed = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+        let candidate = Candidate {
             uid: Uid(row.get(0)?),
             ordinal: row.get(1)?,
             size: row.get::<_, Option<i64>>(2)?.map(unsigned),
-            removed: row.get::<_, Option<i64>>(3)?.is_some(),
+            removed: removed.is_some(),
             held,
-        });
+        };
+        all.push((candidate, Place { absent: row.get(11)?, removed }));
     }
     Ok(all)
 }
 
 fn effects(sql: &Connection, message: i64) -> Outcome<(u64, u64)> {
     let mut query = sql.prepare_cached(
-        "SELECT count(*) FILTER (WHERE state = 'done' AND whole), count(*) FILTER (WHERE state <> 'done')
+        "SELECT count(*) FILTER (WHERE state = 'done' AND whole),
+            count(*) FILTER (WHERE state <> 'done' AND waived IS NULL)
          FROM effects WHERE message = ?1 AND required",
     )?;
     let (copies, missing) = query.query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -232,6 +263,7 @@ pub(super) fn removed(unit: &mut Unit<'_>, removed: &[Removable], now: Timestamp
     )?;
     for proof in removed {
         if let Some(seq) = rows::sequence(unit.sql, proof.message)? {
+            tally::removed(unit, proof.account.as_str(), &proof.uid, proof.ordinal, seq)?;
             set.execute(params![proof.account.as_str(), proof.uid.0, proof.ordinal, seq, now.0])?;
             message_removed(unit, seq, now, life::REMOVED)?;
         }

@@ -6,6 +6,7 @@ mod fault;
 mod inbox;
 mod ledger;
 mod notes;
+mod operator;
 mod outbox;
 mod polls;
 mod questions;
@@ -17,9 +18,11 @@ mod seen;
 mod segments;
 #[cfg(test)]
 mod sync_failure;
+mod tally;
 mod upkeep;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -28,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 
@@ -41,12 +44,14 @@ pub(crate) use self::schema::first_version;
 pub(crate) use self::segments::Sizes;
 use self::writer::{Desk, Unit, Writer};
 use crate::judge::Judge;
-use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
+use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals};
+use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, History, Leases, MessageLease, QueueFilter,
     QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
+use crate::tally::{Tally, Usage};
 use crate::{Body, Error, Incoming, Result, Spool, life};
 
 /// The embedded spool.
@@ -360,9 +365,20 @@ impl Spool for SqliteSpool {
         self.write("spool.plan", move |unit| inbox::plan(unit, &lease, &plan, now)).await
     }
 
-    async fn defer(&self, lease: MessageLease, at: Timestamp, reason: String, now: Timestamp) -> Result<()> {
+    async fn defer(
+        &self,
+        lease: MessageLease,
+        at: Timestamp,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()> {
         let reason = life::clip(reason);
-        self.write("spool.defer", move |unit| inbox::defer(unit, &lease, at, &reason, now)).await
+        self.write("spool.defer", move |unit| {
+            inbox::traced(unit, &lease, &trace)?;
+            inbox::defer(unit, &lease, at, &reason, now)
+        })
+        .await
     }
 
     async fn put_back(
@@ -376,9 +392,19 @@ impl Spool for SqliteSpool {
         self.write("spool.put_back", move |unit| inbox::put_back(unit, &lease, at, &reason, now)).await
     }
 
-    async fn quarantine(&self, lease: MessageLease, reason: String, now: Timestamp) -> Result<()> {
+    async fn quarantine(
+        &self,
+        lease: MessageLease,
+        reason: String,
+        trace: Vec<StepTrace>,
+        now: Timestamp,
+    ) -> Result<()> {
         let reason = life::clip(reason);
-        self.write("spool.quarantine", move |unit| inbox::quarantine(unit, &lease, &reason, now)).await
+        self.write("spool.quarantine", move |unit| {
+            inbox::traced(unit, &lease, &trace)?;
+            inbox::quarantine(unit, &lease, &reason, now)
+        })
+        .await
     }
 
     async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>> {
@@ -446,6 +472,68 @@ impl Spool for SqliteSpool {
             status.last_success = status.last_success.max(later);
         }
         Ok(accounts)
+    }
+
+    async fn select(&self, selection: Selection, now: Timestamp) -> Result<Vec<Selected>> {
+        self.read(move |sql| operator::select(sql, &selection, now)).await
+    }
+
+    async fn retry(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>> {
+        self.write("spool.retry", move |unit| {
+            operator::decide(unit, &messages, now, |case| rules::retry(case, sink.as_ref(), now))
+        })
+        .await
+    }
+
+    async fn let_go(
+        &self,
+        messages: Vec<MessageId>,
+        sink: Option<Name>,
+        now: Timestamp,
+    ) -> Result<Vec<Decided>> {
+        self.write("spool.let_go", move |unit| {
+            operator::decide(unit, &messages, now, |case| rules::let_go(case, sink.as_ref(), now))
+        })
+        .await
+    }
+
+    async fn discard(&self, messages: Vec<MessageId>, now: Timestamp) -> Result<Vec<Decided>> {
+        self.write("spool.discard", move |unit| {
+            operator::decide(unit, &messages, now, |case| rules::discard(case, now))
+        })
+        .await
+    }
+
+    async fn outlook(
+        &self,
+        message: MessageId,
+        policy: DeletePolicy,
+        now: Timestamp,
+    ) -> Result<Vec<Outlook>> {
+        let closed: HashMap<_, _> = locked(&self.polled).closed.clone();
+        self.read(move |sql| {
+            let Some(account) = questions::account(sql, message)? else { return Ok(Vec::new()) };
+            let pace = match closed.get(&account) {
+                Some(closed) => closed.pace,
+                None => polls::pace(sql, &account)?,
+            };
+            ledger::outlook(sql, message, Judge { policy, now, jumped: pace.jumped(now) })
+        })
+        .await
+    }
+
+    async fn tally(&self, account: &AccountId) -> Result<Tally> {
+        let account = account.clone();
+        self.read(move |sql| tally::tally(sql, &account)).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.read(tally::usage).await
     }
 
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {

@@ -156,15 +156,20 @@ pub(super) fn settle(
 /// Ends a planned message whose last open effect was settled.
 fn complete(unit: &Unit<'_>, message: i64, now: Timestamp) -> Outcome<()> {
     let (MessageState::Planned, Some(verdict)) = state(unit, message)? else { return Ok(()) };
-    let mut open = unit
-        .sql
-        .prepare_cached("SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')")?;
-    if open.exists(params![message])? {
+    if is_open(unit, message)? {
         return Ok(());
     }
     let mut set = unit.sql.prepare_cached("UPDATE messages SET state = ?2, ended = ?3 WHERE seq = ?1")?;
     set.execute(params![message, rows::message_word(life::state_by_plan(&verdict, false)), now.0])?;
     Ok(())
+}
+
+/// Whether an effect of it waits or is being carried out.
+pub(super) fn is_open(unit: &Unit<'_>, message: i64) -> Outcome<bool> {
+    let mut open = unit
+        .sql
+        .prepare_cached("SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')")?;
+    Ok(open.exists(params![message])?)
 }
 
 fn state(unit: &Unit<'_>, message: i64) -> Outcome<(MessageState, Option<Verdict>)> {

@@ -10,6 +10,16 @@ use crate::records::{
     Counts, EffectRecord, EffectState, Event, History, MessageState, QueueFilter, QueueRow,
 };
 
+/// In counts, instead of the state of an effect the operator let go of.
+const WAIVED: &str = "waived";
+
+/// Whose a message is.
+pub(super) fn account(sql: &Connection, message: MessageId) -> Outcome<Option<AccountId>> {
+    let mut query = sql.prepare_cached("SELECT account FROM messages WHERE id = ?1")?;
+    let found: Option<String> = query.query_row(params![message.0.0], |row| row.get(0)).optional()?;
+    found.map(rows::name).transpose()
+}
+
 /// Messages by the beginning of an id, a digest or a unique-id.
 pub(super) fn find(sql: &Connection, prefix: &str) -> Outcome<Vec<MessageId>> {
     // Text below the next text of the same length: exactly those that begin with it.
@@ -20,10 +30,16 @@ pub(super) fn find(sql: &Connection, prefix: &str) -> Outcome<Vec<MessageId>> {
     }
     let (least, most) = hexadecimal_range(prefix).unwrap_or(([1; 32], [0; 32]));
     let mut query = sql.prepare_cached(
-        "SELECT id FROM messages WHERE seq IN (
+        "WITH RECURSIVE names (account) AS (
+            SELECT min(account) FROM ledger
+            UNION ALL SELECT (SELECT min(l.account) FROM ledger l WHERE l.account > names.account) FROM names
+                WHERE names.account IS NOT NULL)
+         SELECT id FROM messages WHERE seq IN (
             SELECT * FROM (SELECT seq FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY seq DESC LIMIT ?5)
             UNION SELECT * FROM (SELECT seq FROM messages WHERE digest BETWEEN ?1 AND ?2 ORDER BY seq DESC LIMIT ?5)
             UNION SELECT * FROM (SELECT seq FROM messages WHERE uid >= ?3 AND uid < ?4 ORDER BY seq DESC LIMIT ?5)
+            UNION SELECT * FROM (SELECT l.message FROM names CROSS JOIN ledger l ON l.account = names.account
+                AND l.uid >= ?3 AND l.uid < ?4 WHERE l.message IS NOT NULL ORDER BY l.message DESC LIMIT ?5)
          ) ORDER BY seq DESC LIMIT ?5",
     )?;
     let found =
@@ -43,7 +59,7 @@ fn hexadecimal_range(digits: &str) -> Option<([u8; 32], [u8; 32])> {
 /// Everything known of one message.
 pub(super) fn history(sql: &Connection, message: MessageId) -> Outcome<Option<History>> {
     let mut query = sql.prepare_cached(&format!(
-        "SELECT {PROVENANCE}, m.seq, m.state, m.attempts, m.reason, m.labels, m.verdict, m.trace, m.removed
+        "SELECT {PROVENANCE}, m.seq, m.state, m.attempts, m.reason, m.labels, m.verdict, m.trace, m.removed, m.dropped
          FROM messages m WHERE m.id = ?1"
     ))?;
     let mut rows = query.query(params![message.0.0])?;
@@ -61,13 +77,15 @@ pub(super) fn history(sql: &Connection, message: MessageId) -> Outcome<Option<Hi
         trace: rows::json(row.get(12)?)?,
         effects: effects(sql, seq)?,
         removed: row.get::<_, Option<i64>>(13)?.map(Timestamp),
+        dropped: row.get::<_, Option<i64>>(14)?.map(Timestamp),
         events: events(sql, seq)?,
     }))
 }
 
 fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
     let mut query = sql.prepare_cached(
-        "SELECT body, state, attempts, due, receipt, reason, doubts FROM effects WHERE message = ?1 ORDER BY seq",
+        "SELECT body, state, attempts, due, receipt, reason, waived, doubts FROM effects WHERE message = ?1
+         ORDER BY seq",
     )?;
     let mut rows = query.query(params![message])?;
     let mut all = Vec::new();
@@ -78,10 +96,11 @@ fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
             effect: serde_json::from_str(&row.get::<_, String>(0)?)?,
             state,
             attempts: row.get(2)?,
-            doubts: row.get(6)?,
+            doubts: row.get(7)?,
             due: (state == EffectState::Pending).then_some(due),
             receipt: rows::json(row.get(4)?)?,
             reason: row.get(5)?,
+            waived: row.get::<_, Option<i64>>(6)?.map(Timestamp),
         });
     }
     Ok(all)
@@ -105,7 +124,7 @@ pub(super) fn queue(sql: &Connection, filter: &QueueFilter) -> Outcome<Vec<Queue
          UNION ALL
          SELECT m.id, m.account, m.state, e.id, e.state, e.body, e.sink, e.attempts, e.due, e.reason, m.seq, e.seq
          FROM effects e JOIN messages m ON m.seq = e.message
-         WHERE e.state IN ('pending', 'inflight', 'parked')
+         WHERE e.state IN ('pending', 'inflight', 'parked') AND e.waived IS NULL
             AND (?2 IS NULL OR e.sink = ?2) AND (?1 IS NULL OR m.account = ?1)
          ORDER BY a, b LIMIT ?3",
     )?;
@@ -162,12 +181,18 @@ pub(super) fn counts(sql: &Connection, account: Option<&AccountId>) -> Outcome<C
     }
     let mut query = sql.prepare_cached(match account {
         Some(_) => {
-            "SELECT e.state, count(*) FROM messages m JOIN effects e ON e.message = m.seq
-             WHERE m.account = ?1 GROUP BY e.state"
+            "SELECT iif(e.waived IS NULL, e.state, 'waived') AS word, count(*) FROM messages m JOIN effects e ON e.message = m.seq
+             WHERE m.account = ?1 GROUP BY word"
         }
-        None => "SELECT state, count(*) FROM effects WHERE ?1 IS NULL GROUP BY state",
+        None => {
+            "SELECT iif(waived IS NULL, state, 'waived') AS word, count(*) FROM effects WHERE ?1 IS NULL GROUP BY word"
+        }
     })?;
     for (word, count) in counted(&mut query, account)? {
+        if word == WAIVED {
+            counts.effects_waived += count;
+            continue;
+        }
         match rows::effect_state(&word)? {
             EffectState::Pending | EffectState::Inflight => counts.effects_open += count,
             EffectState::Done => counts.effects_done += count,

@@ -164,7 +164,7 @@ CREATE TABLE notes (
 ) WITHOUT ROWID;
 ";
 
-/// Doubts of sending, the operator's decisions, and the health of bodies.
+/// Doubts of sending, the operator's decisions, the health of bodies, and how many entries the last listing had.
 const VERSION_3: &str = "
 ALTER TABLE effects ADD COLUMN sending INTEGER;
 ALTER TABLE effects ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0;
@@ -174,6 +174,11 @@ ALTER TABLE messages ADD COLUMN damaged INTEGER;
 ALTER TABLE messages ADD COLUMN checked INTEGER;
 CREATE INDEX messages_checked ON messages (checked) WHERE segment IS NOT NULL;
 CREATE INDEX messages_damaged ON messages (damaged) WHERE damaged IS NOT NULL;
+CREATE TABLE tallies (
+    account TEXT PRIMARY KEY,
+    listed INTEGER NOT NULL,
+    there INTEGER NOT NULL
+) WITHOUT ROWID;
 ";
 
 /// The one connection that writes; makes or brings forward the tables.

@@ -57,7 +57,7 @@ async fn a_damaged_survivor_stays_where_it_is() {
         let message = admit(&spool, &format!("u{number}"), &sample::noise(number, 100)).await;
         let lease = lease_one(&spool, NOW).await;
         if number == 0 || number == 1 {
-            spool.quarantine(lease, "odd".into(), NOW).await.unwrap();
+            spool.quarantine(lease, "odd".into(), Vec::new(), NOW).await.unwrap();
             kept.push(message);
         } else {
             spool.plan(lease, sample::discard(), NOW).await.unwrap();

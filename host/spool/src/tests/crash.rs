@@ -362,7 +362,7 @@ async fn sweeping_frees_the_disk_and_copies_the_survivors_together() {
         let message = admit(&spool, &format!("u{number}"), &sample::noise(number, 1000)).await;
         let lease = lease_one(&spool, NOW).await;
         if number % 12 == 0 {
-            spool.quarantine(lease, "odd".into(), NOW).await.unwrap();
+            spool.quarantine(lease, "odd".into(), Vec::new(), NOW).await.unwrap();
             kept.push((message, number));
         } else {
             spool.plan(lease, sample::discard(), NOW).await.unwrap();
