@@ -4,6 +4,7 @@
 
 mod auth_flows;
 mod bad_input;
+mod canary;
 mod cli;
 mod crash;
 mod examples;
@@ -11,7 +12,9 @@ mod hostile;
 mod mailboxes;
 mod mechanisms;
 mod oauth;
+mod process;
 mod reload;
+mod resources;
 mod retrieve;
 mod sign_in;
 mod support;

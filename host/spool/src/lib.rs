@@ -31,8 +31,8 @@ pub use error::Error;
 pub use ledger::{DeletePolicy, Kept, Listed, PollOutcome, Reconciled, Removable, Removals, Why};
 pub use memory::MemorySpool;
 pub use records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
-    MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Event, Free,
+    History, Leases, MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
@@ -363,6 +363,20 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be read.
     async fn accounts(&self) -> Result<Vec<AccountStatus>>;
+
+    // --- room ---
+
+    /// What more the disk takes; `None` when there is none below. Cheap: asked before each message is retrieved.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    fn free(&self) -> Result<Option<Free>>;
+
+    /// How much mail is on its way. Takes longer the more that is.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn backlog(&self) -> Result<Backlog>;
 
     // --- upkeep ---
 

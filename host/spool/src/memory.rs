@@ -13,8 +13,8 @@ use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 use self::state::{Entry, Message, State, Stored};
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
-    MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Free, History,
+    Leases, MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::{Body, Error, Incoming, Result, Spool, life};
@@ -471,6 +471,24 @@ impl Spool for MemorySpool {
 
     async fn accounts(&self) -> Result<Vec<AccountStatus>> {
         Ok(self.state().accounts.values().cloned().collect())
+    }
+
+    fn free(&self) -> Result<Option<Free>> {
+        Ok(None)
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        let mut backlog = Backlog::default();
+        for message in &self.state().messages {
+            match message.state {
+                MessageState::Spooled | MessageState::Running | MessageState::Planned => {
+                    backlog.messages += 1;
+                    backlog.octets += message.provenance.size;
+                }
+                MessageState::Done | MessageState::Discarded | MessageState::Quarantined => {}
+            }
+        }
+        Ok(backlog)
     }
 
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {
