@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 use postroom_mail::Digest;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
@@ -46,16 +47,19 @@ impl Drop for Watching {
 /// Starts watching; SIGHUP has the same effect as a change.
 pub fn watch(host: Arc<Host>, config: &Path, stop: watch::Receiver<bool>) -> Watching {
     let config = config.to_owned();
-    Watching { _task: tokio::spawn(follow(host, config, stop)) }
+    // At once: without a listener SIGHUP would end the process.
+    let hangup = signal(SignalKind::hangup());
+    let task = tokio::spawn(async move {
+        match hangup {
+            Ok(hangup) => follow(host, config, hangup, stop).await,
+            Err(error) => tracing::error!(%error, "cannot listen for SIGHUP, and follow no change"),
+        }
+    });
+    Watching { _task: task }
 }
 
-async fn follow(host: Arc<Host>, config: PathBuf, mut stop: watch::Receiver<bool>) {
+async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: watch::Receiver<bool>) {
     let (rang, mut rings) = mpsc::channel(1);
-    // First: without a listener SIGHUP would end the process.
-    let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => return tracing::error!(%error, "cannot listen for SIGHUP"),
-    };
     let ring = rang.clone();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading a file is an event too: without this, looking at the files would ring for ever.
@@ -114,6 +118,9 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         // The sandbox was made for so many at once.
         if config.limits.workers != worker.live.load().config.limits.workers {
             return Err(ReloadError::NeedsRestart("limits.workers"));
+        }
+        if config.limits.in_flight != worker.live.load().config.limits.in_flight {
+            return Err(ReloadError::NeedsRestart("limits.in_flight"));
         }
         Ok(Live::build(config, &worker.sandbox)?)
     });

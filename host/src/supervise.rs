@@ -64,6 +64,8 @@ pub struct Host {
     pub said: source::Said,
     /// The maildrops that are ours.
     pub leases: source::Leases,
+    /// Mail of all sessions that is not durable yet.
+    pub in_flight: source::InFlight,
     mode: Mode,
     never_delete: AtomicBool,
     stopping: AtomicBool,
@@ -83,6 +85,7 @@ impl Host {
         sandbox: Sandbox,
         observer: Observer,
     ) -> Arc<Self> {
+        let in_flight = source::InFlight::new(live.config.limits.in_flight);
         Arc::new(Self {
             live: ArcSwap::from_pointee(live),
             spool,
@@ -96,6 +99,7 @@ impl Host {
             purses: source::Purses::default(),
             said: source::Said::default(),
             leases: source::Leases::of_machine(),
+            in_flight,
             mode,
             never_delete: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -142,6 +146,8 @@ pub struct Summary {
     pub counts: Counts,
     /// Where every message of each account's server stands.
     pub tallies: BTreeMap<AccountId, Tally>,
+    /// It was told to stop before its end. Accounts whose poll did not end in time are missing.
+    pub interrupted: bool,
 }
 
 /// Polls every account once, runs what waits through the pipelines, delivers what waits, whenever it was due, and returns.
@@ -155,7 +161,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
         let counts = host.spool.counts(None).await?;
         let tallies = tallies(host, &accounts).await?;
         let resting = BTreeMap::new();
-        return Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies });
+        return Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies, interrupted: false });
     }
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
@@ -171,7 +177,8 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     host.spool.sweep(keep, host.clock.now()).await?;
     let counts = host.spool.counts(None).await?;
     let tallies = tallies(host, &accounts).await?;
-    Ok(Summary { accounts, runs, attempts, resting: host.breakers.resting(), counts, tallies })
+    let resting = host.breakers.resting();
+    Ok(Summary { accounts, runs, attempts, resting, counts, tallies, interrupted: false })
 }
 
 async fn tallies(
@@ -183,6 +190,32 @@ async fn tallies(
         tallies.insert(account.clone(), host.spool.tally(account).await?);
     }
     Ok(tallies)
+}
+
+/// The same, until `stop` completes: then no new mail is taken, and what is under way has [`DRAIN`] to end.
+///
+/// # Errors
+/// As [`once`].
+pub async fn once_until(
+    host: &Arc<Host>,
+    stop: impl Future<Output = ()>,
+) -> Result<Summary, postroom_spool::Error> {
+    let mut work = std::pin::pin!(once(host));
+    tokio::select! {
+        done = &mut work => return done,
+        () = stop => {}
+    }
+    tracing::info!("stopping: no new mail is taken, work in hand is finished");
+    host.stop();
+    match tokio::time::timeout(DRAIN, work).await {
+        Ok(done) => done.map(|summary| Summary { interrupted: true, ..summary }),
+        Err(_) => {
+            let counts = host.spool.counts(None).await?;
+            let (accounts, resting) = (BTreeMap::new(), host.breakers.resting());
+            let tallies = BTreeMap::new();
+            Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies, interrupted: true })
+        }
+    }
 }
 
 /// Runs until `stop` completes, then ends in good order within [`DRAIN`].
@@ -198,6 +231,7 @@ pub async fn run(
     let (stop_pipeline, pipeline_stops) = watch::channel(false);
     let (stop_delivery, delivery_stops) = watch::channel(false);
     let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
+    tracing::info!(config = %config.display(), accounts = host.live.load().config.accounts.len(), "running");
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
     let requests = tokio::spawn(requests::serve(Arc::clone(&host), polls_stop.clone()));
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));

@@ -365,10 +365,10 @@ async fn a_dead_sink_is_left_alone_after_a_few_tries_and_holds_up_no_other() {
 }
 
 /// A small file system of its own, so that it can be full. Unmounted on drop.
-struct SmallDisk(std::path::PathBuf);
+pub(crate) struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
+    pub(crate) fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&at).expect("a directory");
         let mounted = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
@@ -428,7 +428,9 @@ async fn a_full_disk_under_the_spool_leaves_the_mail_on_the_server() {
     let big = |n: u8| [mail(&format!("big {n}")), vec![b'a' + n; 300_000], b"\r\n".to_vec()].concat();
     let mails: Vec<Vec<u8>> = (0..3).map(big).collect();
     let server = maildrop(&identity, mails.clone()).await;
-    bench.config(&format!("state = \"small/state\"\n{}{ARCHIVE}", account("home", server.addr().port(), "")));
+    // So that the disk is filled to its end.
+    let top = "state = \"small/state\"\nlimits = { free_space = \"0 B\" }\n";
+    bench.config(&format!("{top}{}{ARCHIVE}", account("home", server.addr().port(), "")));
     let run = bench.postroom(&["once"]).await;
     assert_ne!(run.code, Some(0), "{run:#?}");
     assert_eq!(

@@ -4,6 +4,7 @@
 
 mod auth_flows;
 mod bad_input;
+mod canary;
 mod cli;
 mod crash;
 mod examples;
@@ -12,7 +13,9 @@ mod mailboxes;
 mod mechanisms;
 mod oauth;
 mod operator;
+mod process;
 mod reload;
+mod resources;
 mod retrieve;
 mod sign_in;
 mod support;

@@ -1,50 +1,74 @@
 //! A running host follows its files: a good change is swapped in, a bad one leaves the old running and says why. And one
 //! sink that is stuck holds up no other.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, channel};
 use std::time::{Duration, Instant};
 
 use postroom_practice::receiver::{ReceiverFault, Stage};
 use postroom_practice::{Receiver, ReceiverConfig, Security, Times};
+use rustix::process::{Pid, Signal};
 
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A running host and its log, line by line.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: mpsc::Receiver<String>,
+    heard: RefCell<Vec<String>>,
 }
 
 impl Running {
-    fn start(bench: &Bench) -> Self {
-        let mut child = bench.command(&["run"]).stderr(Stdio::piped()).spawn().expect("starts");
+    pub(crate) fn start(bench: &Bench) -> Self {
+        Self::of(&mut bench.command(&["run"]))
+    }
+
+    /// Any verb that says on its error output what it does.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
         let stderr: ChildStderr = child.stderr.take().expect("piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
         });
-        Self { child, lines }
+        Self { child, lines, heard: RefCell::default() }
     }
 
     /// Waits for a line with these words.
     #[track_caller]
-    fn says(&self, words: &str) {
-        let mut seen = Vec::new();
+    pub(crate) fn says(&self, words: &str) {
         let deadline = Instant::now() + Duration::from_secs(60);
+        let mut heard = self.heard.borrow_mut();
+        let before = heard.len();
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(words) => return,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("{words:?} was not said ({error}):\n{}", seen.join("\n")),
+                Ok(line) => {
+                    let found = line.contains(words);
+                    heard.push(line);
+                    if found {
+                        return;
+                    }
+                }
+                Err(error) => panic!("{words:?} was not said ({error}):\n{}", heard[before..].join("\n")),
             }
         }
     }
 
-    fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+    /// Everything it said, once it has ended.
+    pub(crate) fn all(&self) -> String {
+        let mut heard = self.heard.borrow_mut();
+        heard.extend(self.lines.iter());
+        heard.join("\n")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a signal");
+    }
+
+    pub(crate) fn stop(mut self) {
+        self.signal(Signal::TERM);
         let status = self.child.wait().expect("ends");
         assert!(status.success(), "{status}");
     }
@@ -150,7 +174,7 @@ async fn a_sink_that_says_nothing_holds_up_no_other() {
 
 /// Waits for what another process does, at most a minute.
 #[track_caller]
-fn eventually(done: impl Fn() -> bool) {
+pub(crate) fn eventually(done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "it did not happen");

@@ -179,3 +179,25 @@ async fn a_waiting_daemon_takes_over_at_once_when_its_configuration_is_written_a
     stand.each_once(20);
     stand.daemons[1].end(Signal::TERM);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_daemon_keeps_its_maildrop_and_goes_on_when_it_is_woken() {
+    let mut stand = Stand::new().await;
+    let pid = Pid::from_child(&stand.daemons[0].child);
+    kill_process(pid, Signal::STOP).expect("paused");
+    stand.deliver(10);
+    // A third that asks anew is told who has it, although that one does nothing now.
+    stand.daemons[1].end(Signal::TERM);
+    stand.start(1);
+    let third = &stand.daemons[2];
+    until("the third says who has the maildrop", &[third], || {
+        third.said().contains("is handled already, by the process")
+    })
+    .await;
+    assert_eq!(stand.benches[1].names("vault").len(), 0);
+    kill_process(pid, Signal::CONT).expect("woken");
+    stand.arrived(20).await;
+    assert_eq!(stand.benches[0].names("vault").len(), 20, "the first goes on");
+    stand.each_once(20);
+    stand.daemons[0].end(Signal::TERM);
+}

@@ -14,6 +14,15 @@ pub enum Error {
         /// The state directory.
         path: String,
     },
+    /// Its file system takes no writes.
+    #[error(
+        "the state directory {path} is on a file system that is read-only now: mount it writable, mail stays on the server \
+         meanwhile"
+    )]
+    ReadOnly {
+        /// The state directory.
+        path: String,
+    },
     /// The storage failed.
     #[error("the spool cannot {doing}: {source}")]
     Io {
@@ -72,12 +81,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells a full disk from other failures of the storage.
+    /// Tells a full or a read-only disk from other failures of the storage.
     pub(crate) fn storage(path: &Path, doing: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::Full { path: path.display().to_string() }
             }
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path: path.display().to_string() },
             _ => Self::Io { doing, source },
         }
     }
@@ -85,7 +95,9 @@ impl Error {
     /// What is to be done about it.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Full { .. } | Self::Io { .. } | Self::Database { .. } => Disposition::RETRY,
+            Self::Full { .. } | Self::ReadOnly { .. } | Self::Io { .. } | Self::Database { .. } => {
+                Disposition::RETRY
+            }
             Self::Gone(_) | Self::Conflict(_) | Self::TooLarge { .. } => Disposition::Park,
             Self::Corrupt { .. } | Self::InUse { .. } | Self::NewerSchema { .. } | Self::WriterStopped => {
                 Disposition::Stop

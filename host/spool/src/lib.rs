@@ -34,8 +34,8 @@ pub use ledger::{DeletePolicy, Kept, Listed, Outlook, PollOutcome, Reconciled, R
 pub use memory::MemorySpool;
 pub use operator::{Aside, Decided, Refusal, Selected, Selection};
 pub use records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, Event, History, Leases,
-    MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Event, Free,
+    History, Leases, MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
@@ -454,6 +454,20 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be read.
     async fn usage(&self) -> Result<Usage>;
+
+    // --- room ---
+
+    /// What more the disk takes; `None` when there is none below. Cheap: asked before each message is retrieved.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    fn free(&self) -> Result<Option<Free>>;
+
+    /// How much mail is on its way. Takes longer the more that is.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn backlog(&self) -> Result<Backlog>;
 
     // --- upkeep ---
 

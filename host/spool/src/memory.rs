@@ -15,8 +15,8 @@ use self::state::{Entry, Message, State, Stored};
 use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals};
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
-    MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Free, History,
+    Leases, MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -562,6 +562,24 @@ impl Spool for MemorySpool {
             bodies: usage.bodies + 1,
             octets: usage.octets + message.provenance.size,
         }))
+    }
+
+    fn free(&self) -> Result<Option<Free>> {
+        Ok(None)
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        let mut backlog = Backlog::default();
+        for message in &self.state().messages {
+            match message.state {
+                MessageState::Spooled | MessageState::Running | MessageState::Planned => {
+                    backlog.messages += 1;
+                    backlog.octets += message.provenance.size;
+                }
+                MessageState::Done | MessageState::Discarded | MessageState::Quarantined => {}
+            }
+        }
+        Ok(backlog)
     }
 
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {

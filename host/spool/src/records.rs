@@ -265,6 +265,24 @@ pub struct Counts {
     pub effects_waived: u64,
 }
 
+/// What more can be written to the disk under the state directory by this user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// Octets.
+    pub octets: u64,
+    /// Files; `u64::MAX` where the file system sets no number.
+    pub files: u64,
+}
+
+/// Mail whose way is not over: waiting for the pipeline, in it, or with effects open. What was set aside is not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages.
+    pub messages: u64,
+    /// Octets of their bodies.
+    pub octets: u64,
+}
+
 /// What is known of one account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStatus {

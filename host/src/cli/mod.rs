@@ -10,11 +10,13 @@ mod init;
 mod once;
 mod output;
 mod plugin;
+mod precautions;
 mod probe;
 mod queue;
 mod run;
 mod seen;
 mod setup;
+mod signals;
 mod status;
 mod try_message;
 mod why;
@@ -97,6 +99,7 @@ pub enum Verb {
 
 /// Parses the arguments, carries out the verb, prints what went wrong.
 pub fn main() -> ExitCode {
+    precautions::take();
     end_quietly_with_the_reader();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::SignalKind;
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
-use super::{Exit, Failure, Outcome};
+use super::{Exit, Failure, Outcome, signals};
 use crate::config::Config;
 use crate::progress::{Observer, Progress};
-use crate::source::Report;
+use crate::source::{Report, Trouble};
 use crate::supervise::{self, Host, Summary};
 
 /// Arguments of `once`.
@@ -48,8 +49,14 @@ pub(super) fn perform(config: Config) -> Result<(Arc<Host>, Summary), Failure> {
     let bar = bar();
     let host = setup::host(config, watch(bar.clone()))?;
     bar.set_message("connecting");
-    let summary = runtime.block_on(supervise::once(&host));
+    let summary = runtime.block_on(async {
+        // The terminal that goes away asks for an end too: nothing is reloaded here.
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        let stop = signals::stop(&[terminate, interrupt, SignalKind::quit(), SignalKind::hangup()])?;
+        Ok::<_, Failure>(supervise::once_until(&host, stop).await?)
+    });
     bar.finish_and_clear();
+    runtime.shutdown_timeout(setup::HANGING);
     Ok((host, summary?))
 }
 
@@ -146,6 +153,9 @@ pub(super) fn print(summary: &Summary) {
         super::status::tally(id, tally);
     }
     resting(summary);
+    if summary.interrupted {
+        println!("\nstopped before its end, as told: what was not done is done by the next run");
+    }
     remarks(summary);
     for (id, report) in &summary.accounts {
         for refused in &report.refused {
@@ -192,7 +202,11 @@ fn remarks(summary: &Summary) {
             println!("\n{id}: {} known under new unique-ids, not retrieved again", messages(report.remapped));
         }
         if let Some(held) = &report.held {
-            println!("\n{id}: held, nothing was done: {}", postroom_mail::rules::neutral(held, 500));
+            let done = match report.trouble {
+                Some(Trouble::NoRoom) => "held, no more was retrieved",
+                _ => "held, nothing was done",
+            };
+            println!("\n{id}: {done}: {}", postroom_mail::rules::neutral(held, 500));
         }
         for note in &report.notes {
             println!("\n{id}: {}", postroom_mail::rules::neutral(note, 500));
@@ -204,8 +218,12 @@ fn messages(number: u64) -> String {
     output::count(number, "message", "messages")
 }
 
-/// 69 when an account needs a person, 75 when something has to wait for another try or a listing is not believed.
+/// 69 when an account needs a person, 75 when something has to wait for another try, a listing is not believed, there is no
+/// room, or it was told to stop.
 pub(super) fn exit(summary: &Summary) -> Exit {
+    if summary.interrupted {
+        return Exit::TemporaryFailure;
+    }
     let mut failed = summary.accounts.values().filter(|report| report.error.is_some()).peekable();
     if failed.peek().is_some() {
         return if failed.any(|report| report.needs_a_person) {

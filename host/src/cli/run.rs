@@ -1,11 +1,9 @@
-//! `postroom run`: until SIGTERM or SIGINT.
+//! `postroom run`: until SIGTERM, SIGINT or SIGQUIT.
 
-use std::time::Duration;
-
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::setup::{self, Context};
-use super::{Exit, Outcome};
+use super::{Exit, Outcome, precautions, signals};
 use crate::progress::Observer;
 use crate::supervise;
 
@@ -15,6 +13,9 @@ pub struct Args {
     /// Delete nothing at any server while this runs, whatever the configuration says.
     #[arg(long)]
     never_delete: bool,
+    /// Running as root is meant: do not warn of it.
+    #[arg(long)]
+    as_root: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Outcome {
@@ -24,26 +25,18 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    precautions::warn_of_root(args.as_root);
     let runtime = setup::runtime()?;
     let host = setup::host(config, Observer::none())?;
     if args.never_delete {
         // Also after the configuration was changed.
         host.forbid_deletion();
     }
-    tracing::info!(config = %path.display(), accounts = host.live.load().config.accounts.len(), "running");
     let ended = runtime.block_on(async {
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let stop = signals::stop(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()])?;
         supervise::run(host, &path, stop).await?;
         Ok(Exit::Ok)
     });
-    // A plugin or a disk that hangs on a blocking thread must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(2));
+    runtime.shutdown_timeout(setup::HANGING);
     ended
 }

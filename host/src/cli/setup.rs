@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use postroom_sandbox::{Sandbox, SandboxConfig};
 use postroom_spool::{MemorySpool, Spool, SqliteSpool};
 use tokio::runtime::Runtime;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, precautions};
 use crate::config::{Config, LogFormat};
 use crate::live::Live;
 use crate::progress::Observer;
@@ -93,6 +94,7 @@ pub(super) fn sandbox(cache: Option<&Path>, workers: usize) -> Result<Sandbox, F
 pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Failure> {
     // The state first: its lock says whether another process is at work, and its directory holds the compile cache.
     let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::open(&config.state)?);
+    precautions::warn_of_ground(&config.state);
     let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers)?;
     let live = Live::build(config, &sandbox)?;
     Ok(Host::new(live, spool, sandbox, observer))
@@ -123,6 +125,9 @@ pub(super) fn rehearsal(config: Config, observer: Observer) -> Result<Arc<Host>,
     let live = Live::build(config, &sandbox)?;
     Ok(Host::in_mode(Mode::Rehearsal, live, spool, sandbox, observer))
 }
+
+/// A plugin or a disk that hangs on a blocking thread keeps the process no longer than this.
+pub(super) const HANGING: Duration = Duration::from_secs(2);
 
 /// The runtime; blocking threads get room for the stack of a plugin.
 ///

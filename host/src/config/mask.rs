@@ -30,7 +30,7 @@ fn sounds_secret(word: &str) -> bool {
 /// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
 /// be harmless, or the first word that sounds like a secret.
 pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
-    const HARMLESS: [&str; 43] = [
+    const HARMLESS: [&str; 47] = [
         "host",
         "port",
         "tls",
@@ -74,6 +74,10 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
         "tls_minimum",
         "sessions",
         "sessions_per_host",
+        "free_space",
+        "spool",
+        "waiting",
+        "in_flight",
     ];
     let is_word = |ch: char| ch.is_alphanumeric() || "_-$".contains(ch);
     // A line that begins with anything but a key goes on with a list or a text, which may be a command's arguments.

@@ -77,6 +77,14 @@ pub struct Limits {
     pub sessions: usize,
     /// Of these to one server, at least 1.
     pub sessions_per_host: usize,
+    /// Octets of the disk under the state directory that retrieval leaves free.
+    pub free_space: u64,
+    /// Octets of mail on its way, at most: from then on mail stays on the servers.
+    pub spool: u64,
+    /// Messages on their way, at most, at least 1.
+    pub waiting: u64,
+    /// Octets that all sessions together retrieve before they are durable, at least 1 MiB.
+    pub in_flight: u64,
 }
 
 /// The steps that mail goes through.

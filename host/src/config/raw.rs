@@ -43,6 +43,10 @@ pub(super) struct RawLimits {
     pub(super) workers: Option<u32>,
     pub(super) sessions: Option<u32>,
     pub(super) sessions_per_host: Option<u32>,
+    pub(super) free_space: Option<Size>,
+    pub(super) spool: Option<Size>,
+    pub(super) waiting: Option<u32>,
+    pub(super) in_flight: Option<Size>,
 }
 
 /// A pipeline without its steps, which are read one by one.

@@ -219,6 +219,17 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
     if !(1..=256).contains(&workers) {
         findings.error(&at("workers"), Part::Value, "`limits.workers` must be from 1 to 256", None);
     }
+    let (spool, in_flight) = (raw.spool.map_or(10 << 30, octets), raw.in_flight.map_or(256 << 20, octets));
+    let waiting = raw.waiting.unwrap_or(100_000);
+    for (key, value) in [("spool", spool), ("in_flight", in_flight)] {
+        if !(1 << 20..=1 << 50).contains(&value) {
+            let text = format!("`limits.{key}` must be from 1 MiB to 1024 TiB");
+            findings.error(&at(key), Part::Value, text, None);
+        }
+    }
+    if waiting == 0 {
+        findings.error(&at("waiting"), Part::Value, "`limits.waiting` must be at least 1", None);
+    }
     Limits {
         message,
         attempts,
@@ -226,7 +237,15 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
         workers: usize::try_from(workers).unwrap_or(1),
         sessions: usize::try_from(sessions).unwrap_or(1),
         sessions_per_host: usize::try_from(per_host).unwrap_or(1),
+        free_space: raw.free_space.map_or(256 << 20, octets),
+        spool,
+        waiting: u64::from(waiting),
+        in_flight,
     }
+}
+
+fn octets(Size(octets): Size) -> u64 {
+    octets
 }
 
 fn log(raw: RawLog, findings: &mut Findings<'_>) -> LogConfig {

@@ -47,6 +47,13 @@ password = {{ file = {secret} }}
 # Mail stays on the server. To delete it 7 days after it was archived:
 # delete = {{ when = "done", after = "7d" }}
 
+# When there is no room for more here, mail stays on the server; these are the defaults:
+# [limits]
+# free_space = "256 MiB"    # of the disk under `state` is left free
+# spool = "10 GiB"          # of mail waits for its sinks at most,
+# waiting = 100000          # and so many messages
+# in_flight = "256 MiB"     # of mail arrive at once, over all sessions
+
 # Where mail goes.
 [sinks.archive]
 type = "directory"

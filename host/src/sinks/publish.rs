@@ -65,13 +65,18 @@ impl Dir {
                 Ok(Self(root))
             }
             Err(Errno::NOENT) => {
-                match rustix::fs::mkdir(path, Mode::from_raw_mode(mode)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
+                let made = rustix::fs::mkdir(path, Mode::from_raw_mode(mode));
+                if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
+                    made?;
                 }
                 File::open(parent)?.sync_all()?;
                 settled.insert("");
-                Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+                let root = rustix::fs::open(path, flags, Mode::empty())?;
+                if made.is_ok() {
+                    // Whatever the process's own mask says.
+                    rustix::fs::fchmod(&root, Mode::from_raw_mode(mode))?;
+                }
+                Ok(Self(root))
             }
             Err(error) => Err(error.into()),
         }
@@ -105,14 +110,19 @@ impl Dir {
     }
 
     fn enter(&self, name: &str, mode: u32, path: &str, settled: &Settled) -> io::Result<Self> {
-        match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode)) {
+        let made = rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode));
+        match made {
             Ok(()) => self.sync()?,
             Err(Errno::EXIST) if settled.contains(path) => {}
             Err(Errno::EXIST) => self.sync()?,
             Err(error) => return Err(error.into()),
         }
         settled.insert(path);
-        self.open(name)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        let dir = self.open(name)?.ok_or(io::ErrorKind::NotFound)?;
+        if made.is_ok() {
+            rustix::fs::fchmod(&dir.0, Mode::from_raw_mode(mode))?;
+        }
+        Ok(dir)
     }
 
     /// A new empty file, private until [`Dir::publish`]. One that an earlier crash left under that name is removed.

@@ -13,6 +13,7 @@ use postroom_spool::Sealed;
 use super::error::Error;
 use super::print::Print;
 use super::retrieve::{Wanted, broke};
+use super::room::Watch;
 use super::visit::Visit;
 
 /// What arrived and is to be committed.
@@ -98,10 +99,12 @@ impl Line {
         visit: &mut Visit<'_>,
         batch: &[Wanted<'_>],
     ) -> Result<(Self, Result<Fetched, Rejection>), Error> {
-        let limit = visit.limit();
-        let mut incoming = visit.host.spool.incoming(limit)?;
+        let (limit, spool) = (visit.limit(), visit.host.spool.as_ref());
+        let mut incoming = spool.incoming(limit)?;
+        let mut watch = Watch::new(spool, &visit.live.config.limits);
         let mut print = Print::default();
         let take = |octets: &[u8]| {
+            watch.arrived(octets)?;
             print.take(octets);
             incoming.write(octets).map_err(Error::from)
         };

@@ -66,6 +66,9 @@ pub enum Error {
         "the server does not show headers (TOP), so the age of its mail is not known and first = {{ days = … }} cannot be done"
     )]
     NoHeaders,
+    /// There is no room here for the rest of a message.
+    #[error("{0}")]
+    NoRoom(String),
     /// The spool failed: nothing more is retrieved, the connection is dropped without QUIT.
     #[error(transparent)]
     Spool(#[from] postroom_spool::Error),
@@ -103,6 +106,8 @@ pub enum Trouble {
     Credentials,
     /// A person has to change something.
     Person,
+    /// There is no room here: the disk is full, or too much mail is on its way.
+    NoRoom,
     /// It may pass by itself.
     Passing,
 }
@@ -132,6 +137,7 @@ impl Error {
             Self::Secret(_) | Self::Token(_) | Self::NotOurs(_) | Self::NoUniqueIds | Self::NoHeaders => {
                 Trouble::Person
             }
+            Self::NoRoom(_) | Self::Spool(postroom_spool::Error::Full { .. }) => Trouble::NoRoom,
             Self::Silent { doing, .. } if *doing == super::session::GREETING => Trouble::Network,
             Self::Silent { .. } | Self::Broken { .. } | Self::Spool(_) => Trouble::Passing,
         }
@@ -199,6 +205,7 @@ impl Error {
                 "take mail off this server as soon as it is safe here: delete = { when = \"spooled\", after = \"0s\" }".to_owned()
             }
             Self::NoHeaders => "say what to take by number: first = { newest = 100 }, or \"new\" or \"all\"".to_owned(),
+            Self::NoRoom(_) => "free some of that disk, or lower `limits.free_space`; mail is retrieved again by itself".to_owned(),
             Self::Spool(_) => "the mail stays on the server until this is mended".to_owned(),
         }
     }

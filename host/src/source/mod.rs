@@ -17,6 +17,7 @@ mod remove;
 mod rename;
 mod report;
 mod retrieve;
+mod room;
 mod schedule;
 mod session;
 mod silence;
@@ -42,6 +43,7 @@ pub use probe::{Examined, Finding, Level, Probed, examine, probe};
 pub use remove::policy_of;
 pub use report::{Fate, Rehearsed, Report};
 pub use retrieve::next_try;
+pub use room::InFlight;
 pub use token::Purses;
 
 use crate::config::AccountConfig;
@@ -64,6 +66,9 @@ pub async fn poll_all(host: &Arc<Host>) -> BTreeMap<AccountId, Report> {
     let mut polls = JoinSet::new();
     let mut reports = BTreeMap::new();
     loop {
+        if host.stopping() {
+            waiting.clear();
+        }
         waiting.retain(|(id, account)| {
             let sessions = open.entry(server(account)).or_default();
             let room = polls.len() < limits.sessions && *sessions < limits.sessions_per_host;

@@ -12,7 +12,8 @@ use postroom_spool::{Arrival, DeletePolicy, Listed, Sealed};
 use super::error::Error;
 use super::print::Print;
 use super::remove;
-use super::retrieve::next_try;
+use super::retrieve::{BUSY, next_try};
+use super::room::Watch;
 use super::visit::Visit;
 
 /// Messages of one session: so many may have to be retrieved once more if its end is uncertain.
@@ -35,9 +36,19 @@ pub(super) async fn take(
     let mut taken = Vec::new();
     let mut copies: HashMap<Digest, usize> = HashMap::new();
     for &(number, size) in wanted.iter().take(BATCH) {
+        if visit.room(size).await? == 0 {
+            break;
+        }
+        let Some(_place) = visit.host.in_flight.take(size.unwrap_or(visit.limit())).await else {
+            visit.note(BUSY);
+            break;
+        };
+        visit.taken(1, size.unwrap_or(0));
         let mut incoming = visit.host.spool.incoming(visit.limit())?;
+        let mut watch = Watch::new(visit.host.spool.as_ref(), &visit.live.config.limits);
         let mut print = Print::default();
         let body = |octets: &[u8]| {
+            watch.arrived(octets)?;
             print.take(octets);
             incoming.write(octets).map_err(Error::from)
         };

@@ -90,6 +90,8 @@ impl Pace {
             }
             // The first may be the server's own trouble; many servers lock an account after a few.
             Trouble::Credentials => doubled(LONGEST / 4, self.failures - 1).min(CAUTIOUS).max(poll.least),
+            // The servers are not at fault: they are asked again soon.
+            Trouble::NoRoom => AGAIN.min(poll.least),
             Trouble::Person => LONGEST.max(poll.least),
         }
     }

@@ -39,7 +39,8 @@ pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountCon
             tracing::info!(account = %id, listed = report.listed, retrieved = report.retrieved, removed = report.removed, "polled");
         }
     }
-    host.said.say(id, &report.notes);
+    let odd: Vec<String> = report.notes.iter().chain(&report.held).cloned().collect();
+    host.said.say(id, &odd);
     if host.rehearsing() {
         return report;
     }
@@ -90,7 +91,11 @@ async fn within_limits(
                 }
                 report.wait = report.wait.or(Some(Duration::from_secs(habits.server.login_delay().max(60))));
             }
-            Trouble::Network | Trouble::Credentials | Trouble::Person | Trouble::Passing => {}
+            Trouble::Network
+            | Trouble::Credentials
+            | Trouble::Person
+            | Trouble::NoRoom
+            | Trouble::Passing => {}
         }
     }
     report.floor = Duration::from_secs(habits.server.login_delay());

@@ -30,7 +30,7 @@ pub struct Report {
     /// In a rehearsal: what would become of each message listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rehearsed: Vec<Rehearsed>,
-    /// Why nothing was done about the listing: it is not believed.
+    /// Why nothing was done about the listing: it is not believed. Or why no more was retrieved: there is no room here.
     pub held: Option<String>,
     /// What is odd, or will be trouble one day.
     pub notes: Vec<String>,

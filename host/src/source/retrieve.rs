@@ -4,6 +4,7 @@
 //! and ever more rarely, so that it cannot keep the rest of its account from arriving.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
@@ -15,6 +16,7 @@ use postroom_spool::{Adoption, Arrival, Listed, Stumble};
 
 use super::batch::{Fetched, fetch};
 use super::error::Error;
+use super::room::Place;
 use super::visit::{Visit, as_listed, uid};
 use crate::progress::Progress;
 
@@ -30,6 +32,9 @@ const FIRST_AHEAD: usize = 4;
 const REFUSALS: u32 = 5;
 /// How long a server is left alone whose quota is used up.
 const QUOTA: Duration = Duration::from_secs(60 * 60);
+/// What is said when a session ended because of others.
+pub(super) const BUSY: &str =
+    "too much other mail is arriving (`limits.in_flight`); the rest comes with the next poll";
 /// A message that failed so often is left alone for a while.
 pub(super) const STUMBLES: u32 = 3;
 
@@ -80,14 +85,47 @@ pub(super) async fn retrieve(
             visit.report.more = true;
             break;
         }
+        while visit.looks()
+            && let Some(committed) = commits.next().await
+        {
+            let (retrieved, counted) = committed?;
+            visit.count(counted);
+            settled.push(retrieved);
+        }
+        let room = usize::try_from(visit.room(rest[0].entry.size).await?).unwrap_or(usize::MAX);
+        if room == 0 {
+            break;
+        }
         // What broke a session before is asked for alone, so that it is known what breaks the next one.
         let together = match visit.may_pipeline(&session) && times(rest[0].entry) == 0 {
-            true => window(rest.iter().map(|wanted| wanted.entry.size), AHEAD.0, ahead),
+            true => window(rest.iter().map(|wanted| wanted.entry.size), AHEAD.0, ahead.min(room)),
             false => 1,
         };
         ahead = (ahead * 2).min(AHEAD.1);
         let (batch, later) = rest.split_at(together.clamp(1, rest.len()));
         rest = later;
+        let limit = visit.limit();
+        let octets = batch.iter().map(|wanted| wanted.entry.size.unwrap_or(limit)).sum();
+        let place = loop {
+            if let Some(place) = visit.host.in_flight.try_take(octets) {
+                break Some(place);
+            }
+            // What this session itself has in flight is free once it is durable.
+            match commits.next().await {
+                Some(committed) => {
+                    let (retrieved, counted) = committed?;
+                    visit.count(counted);
+                    settled.push(retrieved);
+                }
+                None => break visit.host.in_flight.take(octets).await,
+            }
+        };
+        let Some(place) = place.map(Arc::new) else {
+            visit.note(BUSY);
+            visit.report.more = true;
+            break;
+        };
+        visit.taken(batch.len() as u64, octets);
         let (back, arrived) = match fetch(visit, session, batch, &mut last).await {
             Ok(done) => done,
             Err(error) => {
@@ -103,7 +141,8 @@ pub(super) async fn retrieve(
         for (wanted, fetched) in batch.iter().zip(arrived) {
             match fetched {
                 Ok(fetched) if wanted.because == Because::New => {
-                    commits.push(admit(visit.host, visit.id, wanted.entry, fetched));
+                    let place = Some(Arc::clone(&place));
+                    commits.push(admit(visit.host, visit.id, wanted.entry, fetched, place));
                 }
                 Ok(fetched) => settled.push(recognise(visit, wanted, fetched, here).await?),
                 Err(rejection) => {
@@ -223,12 +262,13 @@ pub fn next_try(stumble: &Stumble) -> Option<Timestamp> {
     (stumble.times >= STUMBLES).then(|| stumble.last.after(patience(stumble.times)))
 }
 
-/// Commit point 1 for one message.
+/// Commit point 1 for one message. What it took of the octets in flight is free afterwards.
 async fn admit(
     host: &crate::supervise::Host,
     id: &AccountId,
     entry: &Entry,
     Fetched { body, print, retrieved }: Fetched,
+    _place: Option<Arc<Place>>,
 ) -> Result<(Retrieved, Counted), Error> {
     let size = body.size();
     let provenance = Provenance {
@@ -287,7 +327,7 @@ async fn recognise(
             }
         }
     }
-    let (retrieved, counted) = admit(visit.host, visit.id, wanted.entry, fetched).await?;
+    let (retrieved, counted) = admit(visit.host, visit.id, wanted.entry, fetched, None).await?;
     visit.count(counted);
     Ok(retrieved)
 }

@@ -184,6 +184,10 @@ mod tests {
             workers: 1,
             sessions,
             sessions_per_host,
+            free_space: 0,
+            spool: u64::MAX,
+            waiting: u64::MAX,
+            in_flight: u64::MAX,
         }
     }
 

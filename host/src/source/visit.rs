@@ -21,7 +21,7 @@ use super::report::Report;
 use super::retrieve::{Because, Wanted, key, retrieve};
 use super::session::{self, Maildrop};
 use super::wire::Wire;
-use super::{contact, numberless, rehearse, remove, rename};
+use super::{contact, numberless, rehearse, remove, rename, room};
 use crate::config::{AccountConfig, Renumbered};
 use crate::live::Live;
 use crate::progress::Progress;
@@ -55,6 +55,8 @@ pub(super) struct Visit<'a> {
     pub(super) headers: Headers,
     /// What the session's first STAT said; it says so to its end.
     pub(super) stat: Option<listing::Stat>,
+    /// Mail on its way here.
+    pub(super) known: room::Known,
 }
 
 /// What the maildrop holds.
@@ -99,6 +101,7 @@ pub(super) async fn visit(
         stumbles: Vec::new(),
         headers: Headers::Refused(0),
         stat: None,
+        known: room::Known::default(),
     };
     visit.arrived(peer.as_ref());
     let ended = visit.perform(session).await;

@@ -4,13 +4,14 @@ use postroom_mail::Timestamp;
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, arrival_in, effect, lease_one, name, plan, receipt};
-use crate::{Counts, EffectState, MessageState, QueueFilter, Settlement, Spool};
+use crate::{Backlog, Counts, EffectState, MessageState, QueueFilter, Settlement, Spool};
 
 pub(super) async fn suite(factory: Factory<'_>) {
     messages_are_found_by_any_of_their_names(factory()).await;
     a_history_tells_what_happened(factory()).await;
     histories_of_endless_retries_stay_short(factory()).await;
     counts_add_up_and_the_queue_shows_what_is_open(factory()).await;
+    the_backlog_is_what_is_on_its_way(factory()).await;
 }
 
 const NOW: Timestamp = Timestamp(2000);
@@ -164,4 +165,25 @@ async fn lease_one_of(spool: &dyn Spool, message: postroom_mail::MessageId) -> c
         }
     }
     wanted.expect("it is due")
+}
+
+async fn the_backlog_is_what_is_on_its_way(spool: Fresh) {
+    assert_eq!(spool.backlog().await.unwrap(), Backlog::default());
+    for (account, uid) in [("alpha", "a"), ("beta", "b"), ("beta", "c"), ("gamma", "d"), ("gamma", "e")] {
+        let arrival = arrival_in(&*spool, account, uid, 0, &[0; 100], NOW);
+        spool.admit(vec![arrival]).await.unwrap();
+    }
+    assert_eq!(spool.backlog().await.unwrap(), Backlog { messages: 5, octets: 500 });
+    let mut leases = spool.lease_messages(4, NOW).await.unwrap();
+    spool.plan(leases.remove(0), plan(Vec::new()), NOW).await.unwrap();
+    spool.plan(leases.remove(0), sample::discard(), NOW).await.unwrap();
+    spool.quarantine(leases.remove(0), "odd".into(), NOW).await.unwrap();
+    assert_eq!(spool.backlog().await.unwrap(), Backlog { messages: 2, octets: 200 }, "one waits, one runs");
+    let lease = leases.remove(0);
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    assert_eq!(spool.backlog().await.unwrap().messages, 2, "a planned one is on its way too");
+    let lease = spool.lease_effects(&name("vault"), 1, NOW).await.unwrap().remove(0);
+    spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+    assert_eq!(spool.backlog().await.unwrap(), Backlog { messages: 1, octets: 100 });
 }

@@ -48,6 +48,7 @@ impl Fault {
 pub(super) fn database(error: &rusqlite::Error, state: &Path, maybe_applied: bool) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full { path: state.display().to_string() },
+        Some(ErrorCode::ReadOnly) => Error::ReadOnly { path: state.display().to_string() },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Corrupt { what: format!("the database in {}: {error}", state.display()) }
         }

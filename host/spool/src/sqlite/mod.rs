@@ -5,6 +5,7 @@
 mod fault;
 mod inbox;
 mod ledger;
+mod lock;
 mod notes;
 mod operator;
 mod outbox;
@@ -23,9 +24,9 @@ mod upkeep;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,7 +34,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 use rusqlite::Connection;
-use rustix::fs::{FlockOperation, flock};
 
 use self::fault::Outcome;
 use self::ledger::Observing;
@@ -47,8 +47,8 @@ use crate::judge::Judge;
 use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals};
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, Counts, EffectLease, History, Leases, MessageLease, QueueFilter,
-    QueueRow, Settlement, Swept,
+    AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, Free, History, Leases, MessageLease,
+    QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -79,7 +79,7 @@ impl SqliteSpool {
         for directory in [state.to_owned(), incoming_directory(state), segment_directory(state)] {
             DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(making)?;
         }
-        let lock = hold(state)?;
+        let lock = lock::hold(state)?;
         recover::incoming(&incoming_directory(state))?;
         let opened = schema::open_writer(state).and_then(|mut sql| {
             recover::leases(&mut sql)?;
@@ -536,6 +536,19 @@ impl Spool for SqliteSpool {
         self.read(tally::usage).await
     }
 
+    fn free(&self) -> Result<Option<Free>> {
+        let failed = |errno: rustix::io::Errno| {
+            Error::storage(&self.readers.state, "ask how much room its disk has", errno.into())
+        };
+        let disk = rustix::fs::statvfs(&*self.readers.state).map_err(failed)?;
+        let files = if disk.f_files == 0 { u64::MAX } else { disk.f_favail };
+        Ok(Some(Free { octets: disk.f_bavail.saturating_mul(disk.f_frsize), files }))
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        self.read(questions::backlog).await
+    }
+
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept> {
         let until = earlier(now, keep);
         let mut bodies = 0;
@@ -552,19 +565,6 @@ impl Spool for SqliteSpool {
             octets += self.write("spool.sweep_copy", move |unit| upkeep::copy_out(unit, segment)).await?;
         }
         Ok(Swept { bodies, octets })
-    }
-}
-
-/// The lock is the operating system's: it ends with the process, however that ends.
-fn hold(state: &Path) -> Result<File> {
-    let failed = |source| Error::storage(state, "lock its directory", source);
-    let options =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).to_owned();
-    let file = options.open(state.join("lock")).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse { path: state.display().to_string() }),
-        Err(errno) => Err(failed(errno.into())),
     }
 }
 

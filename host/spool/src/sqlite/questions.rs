@@ -7,7 +7,7 @@ use super::fault::Outcome;
 use super::rows::{self, PROVENANCE, unsigned};
 use crate::life;
 use crate::records::{
-    Counts, EffectRecord, EffectState, Event, History, MessageState, QueueFilter, QueueRow,
+    Backlog, Counts, EffectRecord, EffectState, Event, History, MessageState, QueueFilter, QueueRow,
 };
 
 /// In counts, instead of the state of an effect the operator let go of.
@@ -204,6 +204,22 @@ pub(super) fn counts(sql: &Connection, account: Option<&AccountId>) -> Outcome<C
     )?;
     counts.removed = unsigned(query.query_row(params![account], |row| row.get(0))?);
     Ok(counts)
+}
+
+/// How much mail is on its way. The first part walks from account to account, so that the index on account and state serves.
+pub(super) fn backlog(sql: &Connection) -> Outcome<Backlog> {
+    let mut query = sql.prepare_cached(
+        "WITH RECURSIVE owners (account) AS (
+            SELECT min(account) FROM messages
+            UNION ALL
+            SELECT (SELECT min(m.account) FROM messages m WHERE m.account > owners.account)
+            FROM owners WHERE owners.account IS NOT NULL)
+         SELECT count(*), coalesce(sum(m.size), 0)
+         FROM owners CROSS JOIN messages m INDEXED BY messages_account
+            ON m.account = owners.account AND m.state IN ('spooled', 'running', 'planned')",
+    )?;
+    let (messages, octets) = query.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Backlog { messages: unsigned(messages), octets: unsigned(octets) })
 }
 
 fn counted(query: &mut rusqlite::Statement<'_>, account: Option<&str>) -> Outcome<Vec<(String, u64)>> {

@@ -314,6 +314,7 @@ fn write_record(
 fn again(error: &Error) -> Error {
     match error {
         Error::Full { path } => Error::Full { path: path.clone() },
+        Error::ReadOnly { path } => Error::ReadOnly { path: path.clone() },
         Error::Io { doing, source } => {
             Error::Io { doing, source: io::Error::new(source.kind(), source.to_string()) }
         }

@@ -476,13 +476,17 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
 }
 
 /// A file system that is gone with the test.
-struct Tiny(tempfile::TempDir);
+pub(super) struct Tiny(pub(super) tempfile::TempDir);
 
 impl Tiny {
     fn mount() -> Option<Self> {
+        Self::mount_with("size=3m")
+    }
+
+    pub(super) fn mount_with(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().ok()?;
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(dir.path())
             .output()
             .ok()?;

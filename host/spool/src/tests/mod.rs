@@ -2,6 +2,7 @@
 
 mod conformity;
 mod crash;
+mod disk;
 mod random;
 
 use crate::sqlite::Sizes;

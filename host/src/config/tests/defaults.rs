@@ -30,7 +30,11 @@ fn every_documented_default_holds() {
             keep_bodies: 7 * DAY,
             workers: 2,
             sessions: 64,
-            sessions_per_host: 4
+            sessions_per_host: 4,
+            free_space: 256 << 20,
+            spool: 10 << 30,
+            waiting: 100_000,
+            in_flight: 256 << 20,
         }
     );
     assert_eq!(config.log, LogConfig { level: "info".into(), format: LogFormat::Text });
@@ -83,6 +87,10 @@ fn everything_that_is_written_arrives() {
         workers = 4
         sessions = 9
         sessions_per_host = 2
+        free_space = "1 GiB"
+        spool = "2 GiB"
+        waiting = 500
+        in_flight = "64 MiB"
         [accounts.shop]
         host = "mail.example"
         tls = "starttls"
@@ -138,7 +146,11 @@ fn everything_that_is_written_arrives() {
             keep_bodies: 90 * MINUTE,
             workers: 4,
             sessions: 9,
-            sessions_per_host: 2
+            sessions_per_host: 2,
+            free_space: 1 << 30,
+            spool: 2 << 30,
+            waiting: 500,
+            in_flight: 64 << 20,
         }
     );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });

@@ -426,6 +426,20 @@ fn limits_out_of_range_and_a_pin_that_is_none_are_refused() {
 1 | limits = { workers = 0 }
   |                      ^"#,
     );
+    mistake(
+        &format!("limits = {{ spool = \"1 KiB\", waiting = 0 }}\n{GOOD}"),
+        r#"2 mistakes in the configuration
+
+postroom.toml:1:20: `limits.spool` must be from 1 MiB to 1024 TiB
+  |
+1 | limits = { spool = "1 KiB", waiting = … }
+  |                    ^^^^^^^
+
+postroom.toml:1:39: `limits.waiting` must be at least 1
+  |
+1 | limits = { spool = …, waiting = 0 }
+  |                                 ^"#,
+    );
 }
 
 #[test]

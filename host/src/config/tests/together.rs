@@ -178,7 +178,7 @@ fn the_template_loads_without_a_warning_whatever_the_answers_are() {
 #[test]
 fn what_the_template_has_in_comments_loads_too() {
     let template = template::render(&template::Answers::default());
-    let is_config = |line: &str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# [["));
+    let is_config = |line: &str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
     let prose = |line: &str| line.ends_with('.') || line.ends_with(':');
     let uncommented: Vec<_> = template
         .lines()
