@@ -10,6 +10,7 @@ mod examples;
 mod hostile;
 mod mailboxes;
 mod mechanisms;
+mod memory;
 mod oauth;
 mod reload;
 mod retrieve;
