@@ -11,6 +11,7 @@ mod examples;
 mod hostile;
 mod mailboxes;
 mod mechanisms;
+mod memory;
 mod oauth;
 mod operator;
 mod process;

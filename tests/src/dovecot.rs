@@ -129,6 +129,25 @@ impl Dovecot {
         self.run().await
     }
 
+    /// Kills it with all its processes at once, and starts it again on the same ports and with the same mail.
+    ///
+    /// # Errors
+    /// As [`Dovecot::start`]; also when somebody took a port meanwhile.
+    pub async fn crash(&mut self) -> Result<(), HarnessError> {
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+        let mut tries = 1;
+        loop {
+            match self.run().await {
+                // A connection that is about to end may have a port for a moment.
+                Err(HarnessError::Ended { .. }) if tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+            tokio::time::sleep(process::LOOK_AGAIN * 10).await;
+        }
+    }
+
     /// Where it speaks TLS from the first octet.
     #[must_use]
     pub fn implicit(&self) -> SocketAddr {

@@ -3,6 +3,7 @@
 //! Owns starting and stopping Dovecot, Postfix and an S3 server on ephemeral ports of loopback, and the test corpus.
 //! Must not install software, use a fixed port, touch a system directory, or end a process it did not start.
 
+pub mod chaos;
 pub mod corpus;
 pub mod dovecot;
 mod pop3_fetch;

@@ -38,6 +38,16 @@ impl Process {
         Ok(Self { program, child })
     }
 
+    /// Kills it and all its processes at once, as when the machine fails.
+    pub(crate) fn kill(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        // Not reaped yet, so neither its id nor its group's can belong to anybody else.
+        if let (Some(pid), Ok(None)) = (pid, self.child.try_wait()) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+
     /// Waits until a connection to each address is answered with the given octets (none: until it is accepted).
     pub(crate) async fn ready(
         &mut self,

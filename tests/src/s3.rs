@@ -82,6 +82,12 @@ impl S3Server {
         Ok(Self { addr, bucket, shared, accepting })
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// The endpoint, e.g. `http://127.0.0.1:40123`.
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -1,23 +1,26 @@
-//! Chores that need more than one cargo command: `cargo xtask demo` and `cargo xtask test`.
+//! Chores that need more than one cargo command: `cargo xtask demo`, `cargo xtask test` and `cargo xtask chaos`.
 //!
 //! Owns what must be on the machine first (the wasm target, the servers the tests talk to). Holds no test and no logic of
 //! the project's.
 
 mod machine;
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage:
   cargo xtask demo [ARGS]   build everything and run `postroom demo` on the mails in examples/mail
-  cargo xtask test          install what the tests need, then check format, lints, and run every test";
+  cargo xtask test          install what the tests need, then check format, lints, and run every test
+  cargo xtask chaos [ARGS]  kill the program at random under load and count every mail; see `cargo xtask chaos --help`";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let done = match args.next().as_deref() {
         Some("demo") => demo(args.collect()),
         Some("test") => test(),
+        Some("chaos") => chaos(&args.collect::<Vec<_>>()),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
@@ -68,6 +71,20 @@ fn test() -> Result<()> {
     }
     println!("\nformat, lints and tests passed");
     Ok(())
+}
+
+/// Builds the program under test and what kills it, then becomes the latter, so that whoever ends this ends that.
+fn chaos(args: &[String]) -> Result<()> {
+    machine::ensure_wasm_target()?;
+    machine::ensure_servers()?;
+    let build = ["build", "--quiet", "--package", "postroom-tests", "--bins", "--locked"];
+    let built = Command::new(cargo()).args(build).status().context("cannot run cargo")?;
+    if !built.success() {
+        bail!("the build failed");
+    }
+    let run = ["run", "--quiet", "--package", "postroom-tests", "--bin", "chaos", "--locked", "--"];
+    let error = Command::new(cargo()).args(run).args(args).exec();
+    Err(error).context("cannot run cargo")
 }
 
 fn cargo() -> String {

@@ -169,6 +169,11 @@ impl Receiver {
         self.shared.stats.borrow().clone()
     }
 
+    /// Looks at what was asked and accepted so far, without a copy of the mail.
+    pub fn look<T>(&self, with: impl FnOnce(&ReceiverStats) -> T) -> T {
+        with(&self.shared.stats.borrow())
+    }
+
     /// What was accepted so far, in order.
     #[must_use]
     pub fn accepted(&self) -> Vec<Accepted> {
