@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use postroom_mail::{AccountId, Disposition, Name};
 use postroom_sandbox::Sandbox;
-use postroom_spool::{Counts, Spool, Tally};
+use postroom_spool::{Counts, Leases, Spool, Tally};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::bells::Bells;
@@ -283,6 +283,13 @@ impl Stage {
         }
     }
 
+    fn leases(self) -> Leases {
+        match self {
+            Self::Pipeline => Leases::Messages,
+            Self::Deliver => Leases::Effects,
+        }
+    }
+
     fn bell(self, host: &Host) -> &Notify {
         match self {
             Self::Pipeline => &host.bells.inbox,
@@ -317,9 +324,20 @@ async fn until_stopped(
     stage: Stage,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), postroom_spool::Error> {
+    // After a failure not even giving back what was leased may have worked; nobody works on it any more.
+    let mut failed = false;
     while !*stop.borrow() {
-        let pause = match stage.drain(&host).await {
-            Ok(_) => until_due(&host).await,
+        let given_back = match failed {
+            true => host.spool.release(stage.leases(), host.clock.now()).await.map(drop),
+            false => Ok(()),
+        };
+        let drained = match given_back {
+            Ok(()) => stage.drain(&host).await.map(drop),
+            Err(error) => Err(error),
+        };
+        failed = drained.is_err();
+        let pause = match drained {
+            Ok(()) => until_due(&host).await,
             Err(error) if error.disposition() == Disposition::Stop => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "the spool failed");

@@ -2,15 +2,15 @@
 //! never decides where a body is kept, that is each spool's own business.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postroom_mail::ids::Digester;
 use postroom_mail::{Digest, MessageId, Octets};
-use tempfile::NamedTempFile;
 
+use crate::disk::{Disk, Temporary};
 use crate::records::damaged;
 use crate::{Error, Result};
 
@@ -22,10 +22,10 @@ const CHUNK: usize = 256 << 10;
 /// The octets of one message while they arrive. Dropping it forgets them.
 pub struct Incoming {
     limit: u64,
-    directory: Option<PathBuf>,
+    directory: Option<(PathBuf, Disk)>,
     /// All of it, or, once there is a file, what was not written to it yet.
     pending: Vec<u8>,
-    file: Option<NamedTempFile>,
+    file: Option<Temporary>,
     size: u64,
     digester: Digester,
     crc: u32,
@@ -34,7 +34,7 @@ pub struct Incoming {
 
 impl Incoming {
     /// At most `limit` octets; without a directory all of them stay in memory.
-    pub(crate) fn new(limit: u64, directory: Option<PathBuf>) -> Self {
+    pub(crate) fn new(limit: u64, directory: Option<(PathBuf, Disk)>) -> Self {
         Self {
             limit,
             directory,
@@ -62,7 +62,8 @@ impl Incoming {
         self.digester.update(octets);
         self.crc = crc32c::crc32c_append(self.crc, octets);
         self.pending.extend_from_slice(octets);
-        let keep = if self.file.is_some() { CHUNK } else { IN_MEMORY };
+        let in_memory = self.directory.as_ref().and_then(|(_, disk)| disk.in_memory());
+        let keep = if self.file.is_some() { CHUNK } else { in_memory.unwrap_or(IN_MEMORY) };
         if self.pending.len() > keep { self.spill() } else { Ok(()) }
     }
 
@@ -90,19 +91,18 @@ impl Incoming {
     }
 
     fn spill(&mut self) -> Result<()> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let written = spill_to(&mut self.file, directory, &self.pending);
+        let Some((directory, disk)) = &self.directory else { return Ok(()) };
+        let written = spill_to(&mut self.file, disk, directory, &self.pending);
         self.broken |= written.is_err();
         self.pending.clear();
         written.map_err(|source| Error::storage(directory, "write an arriving message", source))
     }
 }
 
-/// `tempfile` opens with `O_EXCL` and 0600, and deletes on drop.
-fn spill_to(file: &mut Option<NamedTempFile>, directory: &PathBuf, octets: &[u8]) -> io::Result<()> {
+fn spill_to(file: &mut Option<Temporary>, disk: &Disk, directory: &Path, octets: &[u8]) -> io::Result<()> {
     let file = match file {
         Some(file) => file,
-        none => none.insert(NamedTempFile::new_in(directory)?),
+        none => none.insert(disk.temporary(directory)?),
     };
     file.write_all(octets)
 }
@@ -126,7 +126,7 @@ pub struct Sealed {
 
 enum Held {
     Memory(Vec<u8>),
-    File(NamedTempFile),
+    File(Temporary),
 }
 
 impl Sealed {

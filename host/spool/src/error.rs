@@ -5,7 +5,8 @@ use std::path::Path;
 
 use postroom_mail::{Disposition, MessageId};
 
-/// A failed spool call. Nothing was changed, except where `maybe_applied` says so and perhaps by [`Error::WriterStopped`].
+/// A failed spool call. Nothing was changed, except where `maybe_applied` says so and perhaps by
+/// [`Error::CommitFailed`] and [`Error::WriterStopped`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The disk (or its quota, or its inodes) is full.
@@ -73,6 +74,16 @@ pub enum Error {
         /// The change may have been made all the same.
         maybe_applied: bool,
     },
+    /// The disk failed while a transaction was committed. What of it is on the disk nobody can say, and a second sync
+    /// would only pretend: nothing is written any more until the next start reads it again.
+    #[error(
+        "the disk failed while the spool recorded something, which may be there or not ({what}): look at the disk, then \
+         start postroom again, mail stays on the server meanwhile"
+    )]
+    CommitFailed {
+        /// In the database's words.
+        what: String,
+    },
     /// The thread that writes has ended. The change may have been made all the same.
     #[error(
         "the spool writes no more, its writer has stopped: restart postroom, mail stays on the server meanwhile"
@@ -99,9 +110,11 @@ impl Error {
                 Disposition::RETRY
             }
             Self::Gone(_) | Self::Conflict(_) | Self::TooLarge { .. } => Disposition::Park,
-            Self::Corrupt { .. } | Self::InUse { .. } | Self::NewerSchema { .. } | Self::WriterStopped => {
-                Disposition::Stop
-            }
+            Self::Corrupt { .. }
+            | Self::InUse { .. }
+            | Self::NewerSchema { .. }
+            | Self::CommitFailed { .. }
+            | Self::WriterStopped => Disposition::Stop,
         }
     }
 }

@@ -15,6 +15,11 @@
 mod body;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(any(test, feature = "simulation"))]
+pub mod disk;
+#[cfg(not(any(test, feature = "simulation")))]
+#[allow(dead_code, unreachable_pub, reason = "only a watched disk uses all of it")]
+mod disk;
 mod error;
 mod judge;
 mod ledger;

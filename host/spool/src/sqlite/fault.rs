@@ -44,7 +44,7 @@ impl Fault {
     }
 }
 
-/// What a failure of the database means.
+/// What a failure of the database means; `maybe_applied` says that it was the commit that failed.
 pub(super) fn database(error: &rusqlite::Error, state: &Path, maybe_applied: bool) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full { path: state.display().to_string() },
@@ -52,6 +52,7 @@ pub(super) fn database(error: &rusqlite::Error, state: &Path, maybe_applied: boo
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Corrupt { what: format!("the database in {}: {error}", state.display()) }
         }
+        Some(ErrorCode::SystemIoFailure) if maybe_applied => Error::CommitFailed { what: error.to_string() },
         _ => Error::Database { what: error.to_string(), maybe_applied },
     }
 }

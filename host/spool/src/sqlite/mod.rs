@@ -24,9 +24,8 @@ mod upkeep;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,6 +42,7 @@ use self::readers::Readers;
 pub(crate) use self::schema::first_version;
 pub(crate) use self::segments::Sizes;
 use self::writer::{Desk, Unit, Writer};
+use crate::disk::Disk;
 use crate::judge::Judge;
 use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals};
 use crate::operator::{self as rules, Decided, Selected, Selection};
@@ -71,29 +71,52 @@ impl SqliteSpool {
     /// [`Error::InUse`] when another process holds it, [`Error::NewerSchema`] when a newer version wrote it, and
     /// whatever the storage says.
     pub fn open(state: &Path) -> Result<Self> {
-        Self::open_with(state, Sizes::default())
+        Self::open_in(state, Sizes::default(), Disk::default())
     }
 
+    /// On a disk that is watched, with segments of `roll_at` octets and no room kept free.
+    ///
+    /// # Errors
+    /// As [`SqliteSpool::open`].
+    #[cfg(feature = "simulation")]
+    pub fn open_on(state: &Path, roll_at: u64, disk: Disk) -> Result<Self> {
+        Self::open_in(state, Sizes { roll_at, reserve: 0 }, disk)
+    }
+
+    #[cfg(test)]
     pub(crate) fn open_with(state: &Path, sizes: Sizes) -> Result<Self> {
+        Self::open_in(state, sizes, Disk::default())
+    }
+
+    fn open_in(state: &Path, sizes: Sizes, disk: Disk) -> Result<Self> {
         let making = |source| Error::storage(state, "make its directory", source);
         for directory in [state.to_owned(), incoming_directory(state), segment_directory(state)] {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(making)?;
+            disk.make_directory(&directory).map_err(making)?;
+        }
+        // The last start may have ended between making it and syncing its name.
+        if let Some(above) = state.parent().filter(|above| !above.as_os_str().is_empty()) {
+            match disk.sync_directory(above) {
+                // Then it is not ours, and neither was the name.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced.map_err(making)?,
+            }
         }
         let lock = lock::hold(state)?;
-        recover::incoming(&incoming_directory(state))?;
-        let opened = schema::open_writer(state).and_then(|mut sql| {
+        recover::incoming(&disk, &incoming_directory(state))?;
+        recover::log(&disk, state)?;
+        let opened = schema::open_writer(state, &disk).and_then(|mut sql| {
             recover::leases(&mut sql)?;
-            let segments = recover::bodies(&sql, &segment_directory(state), sizes)?;
+            let segments = recover::bodies(&sql, &disk, &segment_directory(state), sizes)?;
             Ok((sql, segments))
         });
         let (sql, segments) = opened.map_err(|fault| fault.into_error(state))?;
         // The names of new files and directories must outlast a power cut too.
-        File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
+        disk.sync_directory(state).map_err(making)?;
         let polled = Arc::new(Mutex::new(Polled::default()));
         let unwritten = polled.clone();
         let flush = move |sql: &Connection| polls::flush(sql, &unwritten);
-        let writer = Writer::start(sql, segments, state.to_owned(), flush)?;
-        Ok(Self { writer: Some(writer), readers: Readers::new(state), polled, _lock: Some(lock) })
+        let writer = Writer::start(sql, segments, state.to_owned(), disk.idle(), flush)?;
+        Ok(Self { writer: Some(writer), readers: Readers::new(state, disk), polled, _lock: Some(lock) })
     }
 
     /// Opens the state directory for questions only, beside a host that may be running on it. Calls that would change
@@ -107,7 +130,7 @@ impl SqliteSpool {
                 io::Error::new(io::ErrorKind::NotFound, format!("nothing is in {}", state.display()));
             return Err(Error::Io { doing: "find its database", source });
         }
-        let readers = Readers::new(state);
+        let readers = Readers::new(state, Disk::default());
         readers.with(|sql| match schema::version(sql)? {
             0 => Err(rows::corrupt("the database has no tables yet")),
             older if older < schema::VERSION => Err(Error::Database {
@@ -188,7 +211,8 @@ impl<L: Send + 'static> Drop for Unclaimed<L> {
 impl Spool for SqliteSpool {
     fn incoming(&self, limit: u64) -> Result<Incoming> {
         self.desk()?;
-        Ok(Incoming::new(limit, Some(incoming_directory(&self.readers.state))))
+        let directory = incoming_directory(&self.readers.state);
+        Ok(Incoming::new(limit, Some((directory, self.readers.disk.clone()))))
     }
 
     async fn open(&self, message: MessageId) -> Result<Body> {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::fault::{Fault, Outcome};
 use super::{locked, rows, schema, segment_directory, segments};
+use crate::disk::Disk;
 use crate::{Body, Error, Result};
 
 /// Idle ones that are kept.
@@ -17,12 +18,13 @@ const READERS: usize = 4;
 #[derive(Clone)]
 pub(super) struct Readers {
     pub(super) state: Arc<Path>,
+    pub(super) disk: Disk,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(super) fn new(state: &Path) -> Self {
-        Self { state: state.into(), idle: Arc::default() }
+    pub(super) fn new(state: &Path, disk: Disk) -> Self {
+        Self { state: state.into(), disk, idle: Arc::default() }
     }
 
     /// Asks within one read transaction, so that all of an answer is of one moment.
@@ -30,7 +32,7 @@ impl Readers {
         let idle = locked(&self.idle).pop();
         let asked = match idle {
             Some(connection) => Ok(connection),
-            None => schema::open_reader(&self.state),
+            None => schema::open_reader(&self.state, &self.disk),
         };
         let answer = asked.and_then(|mut connection| {
             let transaction = connection.transaction()?;

@@ -2,7 +2,7 @@
 //! twice changes nothing more.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -10,7 +10,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::fault::Outcome;
 use super::rows::unsigned;
+use super::schema;
 use super::segments::{self, Segments, Sizes};
+use crate::disk::{Disk, Kind};
 use crate::{Error, Result};
 
 /// Puts back messages and effects that were leased. Their attempts stay counted; they are due as they were.
@@ -33,17 +35,30 @@ pub(super) fn leases(sql: &mut Connection) -> Outcome<()> {
     Ok(())
 }
 
+/// Writes the database's log once more as it is found, and syncs it. Should the last process have seen a sync fail, octets
+/// that never reached the disk are still in the cache and count as clean: read from there they look committed, and a power
+/// cut would take them, and everything committed after them, away.
+pub(super) fn log(disk: &Disk, state: &Path) -> Result<()> {
+    let failed = |source| Error::storage(state, "write the database's log once more", source);
+    let path = schema::log(state);
+    if !path.exists() {
+        return Ok(());
+    }
+    let file = disk.open(Kind::Database, &path).map_err(failed)?;
+    file.write_again().and_then(|()| file.sync_data()).map_err(failed)
+}
+
 /// Deletes what was arriving when the last run ended; the servers still have it.
-pub(super) fn incoming(directory: &Path) -> Result<()> {
+pub(super) fn incoming(disk: &Disk, directory: &Path) -> Result<()> {
     let failed = |source| Error::Io { doing: "clear away unfinished arrivals", source };
     for entry in fs::read_dir(directory).map_err(failed)? {
-        fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+        disk.remove(Kind::Incoming, &entry.map_err(failed)?.path()).map_err(failed)?;
     }
     Ok(())
 }
 
 /// Cuts every segment to what is committed of it, deletes those of which nothing is, and goes on with the last.
-pub(super) fn bodies(sql: &Connection, directory: &Path, sizes: Sizes) -> Outcome<Segments> {
+pub(super) fn bodies(sql: &Connection, disk: &Disk, directory: &Path, sizes: Sizes) -> Outcome<Segments> {
     let mut committed = BTreeMap::new();
     let mut query = sql.prepare("SELECT number, end FROM segments")?;
     let mut rows = query.query([])?;
@@ -56,7 +71,7 @@ pub(super) fn bodies(sql: &Connection, directory: &Path, sizes: Sizes) -> Outcom
         let path = entry.map_err(failed)?.path();
         let Some(number) = segments::number(&path) else { continue };
         last = last.max(number);
-        cut(&path, committed.get(&number).copied()).map_err(failed)?;
+        cut(disk, &path, committed.get(&number).copied()).map_err(failed)?;
     }
     for (number, end) in &committed {
         let path = segments::path(directory, *number);
@@ -70,15 +85,15 @@ pub(super) fn bodies(sql: &Connection, directory: &Path, sizes: Sizes) -> Outcom
         .last_key_value()
         .map(|(number, end)| (*number, *end))
         .filter(|(_, end)| *end < sizes.roll_at);
-    Ok(Segments::open(directory.to_owned(), sizes, open, last.saturating_add(1)))
+    Ok(Segments::open(directory.to_owned(), disk.clone(), sizes, open, last.saturating_add(1)))
 }
 
-fn cut(path: &Path, committed: Option<u64>) -> io::Result<()> {
-    let Some(end) = committed else { return fs::remove_file(path) };
+fn cut(disk: &Disk, path: &Path, committed: Option<u64>) -> io::Result<()> {
+    let Some(end) = committed else { return disk.remove(Kind::Segment, path) };
     let len = fs::metadata(path)?.len();
     if len > end {
         tracing::info!(path = %path.display(), octets = len - end, "cut off what was never committed");
-        OpenOptions::new().write(true).open(path)?.set_len(end)?;
+        disk.open(Kind::Segment, path)?.set_len(end)?;
     }
     Ok(())
 }

@@ -3,15 +3,14 @@
 //! Readable with the stock `sqlite3` beside a running host: states are words, times are milliseconds since 1970 UTC,
 //! ids are blobs (`hex(id)`), plans are JSON.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::fault::{Fault, Outcome};
 use crate::Error;
+use crate::disk::{Disk, Kind};
 
 /// The schema this version writes.
 pub(super) const VERSION: u32 = 3;
@@ -182,14 +181,15 @@ CREATE TABLE tallies (
 ";
 
 /// The one connection that writes; makes or brings forward the tables.
-pub(super) fn open_writer(state: &Path) -> Outcome<Connection> {
+pub(super) fn open_writer(state: &Path, disk: &Disk) -> Outcome<Connection> {
     // SQLite would make it readable for all, and gives its log the mode of the database.
-    let private =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(state.join(FILE));
-    private.map_err(|source| Error::storage(state, "make its database", source))?;
+    if !exists(state) {
+        let private = disk.create(Kind::Database, &state.join(FILE));
+        private.map_err(|source| Error::storage(state, "make its database", source))?;
+    }
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(state.join(FILE), flags)?;
+    let mut connection = connect(state, disk, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     // Takes effect only while the file is empty, so it comes first.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
@@ -210,13 +210,26 @@ pub(super) fn open_writer(state: &Path) -> Outcome<Connection> {
 }
 
 /// A connection that only reads.
-pub(super) fn open_reader(state: &Path) -> Outcome<Connection> {
+pub(super) fn open_reader(state: &Path, disk: &Disk) -> Outcome<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(state.join(FILE), flags)?;
+    let connection = connect(state, disk, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.execute_batch("PRAGMA query_only = ON")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+fn connect(state: &Path, disk: &Disk, flags: OpenFlags) -> Outcome<Connection> {
+    let file = state.join(FILE);
+    Ok(match disk.vfs() {
+        None => Connection::open_with_flags(file, flags)?,
+        Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs)?,
+    })
+}
+
+/// The write-ahead log beside it.
+pub(super) fn log(state: &Path) -> PathBuf {
+    state.join(format!("{FILE}-wal"))
 }
 
 /// Whether the file is there at all.

@@ -4,14 +4,15 @@
 //! A record is: magic (4 octets), length (u64), message id (32), CRC32C of the octets (u32), the octets; numbers are
 //! big-endian.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use postroom_mail::MessageId;
 
 use crate::body::{Body, Sealed, each_chunk};
+use crate::disk::{self, Disk, Kind};
 use crate::{Error, Result};
 
 const MAGIC: [u8; 4] = *b"PMR1";
@@ -55,6 +56,7 @@ pub(super) struct Mark(Option<(u32, u64)>);
 /// The segments as the writer sees them.
 pub(super) struct Segments {
     directory: PathBuf,
+    disk: Disk,
     sizes: Sizes,
     active: Option<Active>,
     next: u32,
@@ -64,7 +66,7 @@ pub(super) struct Segments {
 
 struct Active {
     number: u32,
-    file: File,
+    file: disk::File,
     len: u64,
     /// Committed up to here.
     committed: u64,
@@ -73,9 +75,15 @@ struct Active {
 
 impl Segments {
     /// Goes on with segment `last`, whose committed records end at the given offset, when it is sound.
-    pub(super) fn open(directory: PathBuf, sizes: Sizes, last: Option<(u32, u64)>, next: u32) -> Self {
-        let active = last.and_then(|(number, end)| reopen(&path(&directory, number), number, end));
-        Self { directory, sizes, active, next, broken: None }
+    pub(super) fn open(
+        directory: PathBuf,
+        disk: Disk,
+        sizes: Sizes,
+        last: Option<(u32, u64)>,
+        next: u32,
+    ) -> Self {
+        let active = last.and_then(|(number, end)| reopen(&disk, &path(&directory, number), number, end));
+        Self { directory, disk, sizes, active, next, broken: None }
     }
 
     /// Appends a record. It is durable only after [`Segments::sync`].
@@ -131,7 +139,7 @@ impl Segments {
             none => {
                 let number = self.next;
                 self.next += 1;
-                let file = create(&self.directory, number)?;
+                let file = create(&self.disk, &self.directory, number)?;
                 Ok(none.insert(Active { number, file, len: 0, committed: 0, unsynced: false }))
             }
         }
@@ -177,7 +185,7 @@ impl Segments {
         // Best effort: the next start does the same.
         match self.active.take() {
             Some(active) if active.committed == 0 => {
-                let _ = fs::remove_file(path(&self.directory, active.number));
+                let _ = self.disk.remove(Kind::Segment, &path(&self.directory, active.number));
             }
             Some(active) => {
                 let _ = active.file.set_len(active.committed);
@@ -224,7 +232,7 @@ impl Segments {
     pub(super) fn delete(&self, number: u32) -> u64 {
         let path = path(&self.directory, number);
         let len = fs::metadata(&path).map_or(0, |meta| meta.len());
-        match fs::remove_file(&path) {
+        match self.disk.remove(Kind::Segment, &path) {
             Ok(()) => len,
             // It has no row any more, so the next start removes it.
             Err(error) => {
@@ -240,7 +248,7 @@ impl Segments {
     /// Writes go nowhere from now on, and cannot be synced.
     pub(super) fn sabotage(&mut self) {
         if let Some(active) = &mut self.active {
-            active.file = OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+            active.file = self.disk.open(Kind::Segment, Path::new("/dev/null")).unwrap();
         }
     }
 }
@@ -290,7 +298,7 @@ fn header(message: MessageId, size: u64, crc: u32) -> [u8; HEADER as usize] {
 
 /// What goes to disk must be what arrived, octet for octet: the checksum is taken again on the way.
 fn write_record(
-    file: &File,
+    file: &disk::File,
     place: Place,
     message: MessageId,
     size: u64,
@@ -322,20 +330,15 @@ fn again(error: &Error) -> Error {
     }
 }
 
-fn create(directory: &Path, number: u32) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path(directory, number))?;
-    File::open(directory)?.sync_all()?;
+fn create(disk: &Disk, directory: &Path, number: u32) -> io::Result<disk::File> {
+    let file = disk.create(Kind::Segment, &path(directory, number))?;
+    disk.sync_directory(directory)?;
     Ok(file)
 }
 
-fn reopen(path: &Path, number: u32, end: u64) -> Option<Active> {
-    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
-    let sound = file.metadata().ok()?.len() >= end;
+fn reopen(disk: &Disk, path: &Path, number: u32, end: u64) -> Option<Active> {
+    let file = disk.open(Kind::Segment, path).ok()?;
+    let sound = file.len().ok()? >= end;
     sound.then_some(Active { number, file, len: end, committed: end, unsynced: false })
 }
 

@@ -93,7 +93,7 @@ async fn a_writer_that_is_gone_stops_the_host() {
 #[test]
 fn the_hot_statements_use_their_indexes() {
     let dir = tempfile::tempdir().unwrap();
-    let sql = super::schema::open_writer(dir.path()).unwrap();
+    let sql = super::schema::open_writer(dir.path(), &crate::disk::Disk::default()).unwrap();
     for statement in [
         "SELECT seq FROM messages m INDEXED BY messages_inbox WHERE m.state = 'spooled' AND m.due <= ?1 ORDER BY m.seq LIMIT ?2",
         "SELECT e.seq, m.id FROM effects e INDEXED BY effects_outbox

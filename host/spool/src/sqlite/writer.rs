@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use postroom_failpoint::reach;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::fault::{Fault, Outcome, database};
@@ -145,10 +145,12 @@ impl Writer {
         sql: Connection,
         segments: Segments,
         state: PathBuf,
+        idle: Option<Duration>,
         flush: impl Fn(&Connection) -> Outcome<()> + Send + 'static,
     ) -> Result<Self> {
         let (jobs, queue) = channel();
-        let press = Press { sql, segments, state, flush: Box::new(flush) };
+        let idle = idle.unwrap_or(IDLE);
+        let press = Press { sql, segments, state, idle, flush: Box::new(flush), stopped: false };
         let thread = std::thread::Builder::new()
             .name("spool-writer".into())
             .spawn(move || press.work_off(&queue))
@@ -177,7 +179,10 @@ struct Press {
     sql: Connection,
     segments: Segments,
     state: PathBuf,
+    idle: Duration,
     flush: Flush,
+    /// A commit failed on the disk: nothing that was synced since can be believed, so nothing more is written.
+    stopped: bool,
 }
 
 type Flush = Box<dyn Fn(&Connection) -> Outcome<()> + Send>;
@@ -196,13 +201,17 @@ impl Press {
             let first = if idle {
                 queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                queue.recv_timeout(IDLE)
+                queue.recv_timeout(self.idle)
             };
             match first {
                 Ok(job) => {
                     let rest = queue.try_iter().take(BATCH - 1);
                     let jobs = std::iter::once(job).chain(rest).collect();
                     self.batch(jobs);
+                    if self.stopped {
+                        // Whoever waits, and whoever calls later, finds nobody here.
+                        return;
+                    }
                     idle = false;
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -276,6 +285,7 @@ impl Press {
         }
         reach_all(jobs, "synced");
         if let Err(error) = self.sql.execute_batch("COMMIT") {
+            self.stopped = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
             let tried = self.lost(jobs, |state| database(&error, state, true));
             self.back_to(start);
             return tried;
