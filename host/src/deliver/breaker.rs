@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_sink_that_comes_back_is_not_overrun() {
         let breakers = Breakers::default();
-        (0..5).for_each(|_| drop(fail(&breakers, at(0))));
+        (0..5).for_each(|_| _ = fail(&breakers, at(0)));
         let mut widths = Vec::new();
         for _ in 0..7 {
             breakers.succeeded(&sink());

@@ -30,7 +30,7 @@ impl Host {
     async fn run(&mut self, lease: MessageLease) -> Result<(), Error> {
         let (spool, now) = (self.spool(), self.now);
         if lease.attempt > ATTEMPTS {
-            return spool.quarantine(lease, "tried too often".into(), now).await;
+            return spool.quarantine(lease, "tried too often".into(), Vec::new(), now).await;
         }
         let body = match spool.open(lease.message).await {
             Ok(body) => body,
@@ -39,13 +39,13 @@ impl Host {
                     return spool.put_back(lease, now.after(WAIT), error.to_string(), now).await;
                 }
                 Disposition::Park | Disposition::Stop => {
-                    return spool.quarantine(lease, error.to_string(), now).await;
+                    return spool.quarantine(lease, error.to_string(), Vec::new(), now).await;
                 }
             },
         };
         assert_eq!(body.len(), lease.provenance.size);
         if lease.attempt == 1 && lease.provenance.uid.0.ends_with(b"3") {
-            return spool.defer(lease, now.after(WAIT), "not today".into(), now).await;
+            return spool.defer(lease, now.after(WAIT), "not today".into(), Vec::new(), now).await;
         }
         let plan = plan(&lease.provenance);
         spool.plan(lease, plan, now).await
@@ -86,12 +86,25 @@ impl Host {
                 return Settlement::Retry { at, reason: "slow down".into() };
             }
             // Twice in doubt: a third mail would be one too many.
-            Sink::Relay if lease.attempt > 2 => return Settlement::Park { reason: "in doubt".into() },
-            Sink::Directory | Sink::Maildir | Sink::Store | Sink::Relay => {}
+            Sink::Relay if lease.doubts >= 2 => {
+                return Settlement::Doubt { at: None, reason: "in doubt".into() };
+            }
+            Sink::Relay => {
+                if let Err(error) = self.spool().sending(lease, self.now).await {
+                    return Settlement::Retry { at, reason: error.to_string() };
+                }
+                if lease.attempt == 1 && lease.provenance.uid.0.ends_with(b"2") {
+                    return Settlement::Retry { at, reason: "greylisted".into() };
+                }
+            }
+            Sink::Directory | Sink::Maildir | Sink::Store => {}
         }
         let event = self.world.sinks.deliver(sink, lease.effect.id, lease.message);
         let already = event.is_none();
         event.into_iter().for_each(|event| self.journal.event(event));
+        if sink == Sink::Relay && lease.doubts == 0 && lease.provenance.uid.0.ends_with(b"4") {
+            return Settlement::Doubt { at: Some(at), reason: "its answer was lost".into() };
+        }
         Settlement::Done(Receipt {
             location: "there".into(),
             proof: lease.effect.digest.to_string(),
