@@ -4,6 +4,7 @@
 //! unique-id that then counts as known. So nothing of a batch is handed out before both sides are known to be in step. Must
 //! not commit anything.
 
+use postroom_failpoint::reach;
 use postroom_mail::Digest;
 use postroom_pop3::command::Verb;
 use postroom_pop3::session::{Answered, Batch, Rest, Retrieved};
@@ -100,6 +101,7 @@ impl Line {
     ) -> Result<(Self, Result<Fetched, Rejection>), Error> {
         let limit = visit.limit();
         let mut incoming = visit.host.spool.incoming(limit)?;
+        reach("body", "begun");
         let mut print = Print::default();
         let take = |octets: &[u8]| {
             print.take(octets);
@@ -138,7 +140,9 @@ impl Line {
             }
             (line, _) => line,
         };
-        Ok((line, Ok(Fetched { body: incoming.seal()?, print, retrieved })))
+        let body = incoming.seal()?;
+        reach("body", "sealed");
+        Ok((line, Ok(Fetched { body, print, retrieved })))
     }
 
     fn idle(self) -> Result<Session<Transaction>, Error> {

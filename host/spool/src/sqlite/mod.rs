@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use postroom_failpoint::reach;
 use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
@@ -74,19 +75,26 @@ impl SqliteSpool {
         for directory in [state.to_owned(), incoming_directory(state), segment_directory(state)] {
             DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(making)?;
         }
+        reach("start.spool", "directories");
         let lock = hold(state)?;
+        reach("start.spool", "locked");
         recover::incoming(&incoming_directory(state))?;
+        reach("start.spool", "cleared");
         let opened = schema::open_writer(state).and_then(|mut sql| {
+            reach("start.spool", "opened");
             recover::leases(&mut sql)?;
+            reach("start.spool", "leases");
             let segments = recover::bodies(&sql, &segment_directory(state), sizes)?;
             Ok((sql, segments))
         });
         let (sql, segments) = opened.map_err(|fault| fault.into_error(state))?;
+        reach("start.spool", "bodies");
         // The names of new files and directories must outlast a power cut too.
         File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
         let polled = Arc::new(Mutex::new(Polled::default()));
         let unwritten = polled.clone();
         let flush = move |sql: &Connection| polls::flush(sql, &unwritten);
+        reach("start.spool", "synced");
         let writer = Writer::start(sql, segments, state.to_owned(), flush)?;
         Ok(Self { writer: Some(writer), readers: Readers::new(state), polled, _lock: Some(lock) })
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::fault::{Fault, Outcome};
@@ -234,12 +235,15 @@ fn bring_forward(connection: &mut Connection) -> Outcome<()> {
     for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3]) {
         if version > found {
             transaction.execute_batch(step)?;
+            reach("start.schema", "step");
         }
     }
     if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
+    reach("start.schema", "brought");
     transaction.commit()?;
+    reach("start.schema", "committed");
     Ok(())
 }
 
