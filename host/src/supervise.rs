@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use postroom_failpoint::reach;
 use postroom_mail::{AccountId, Disposition, Name};
 use postroom_sandbox::Sandbox;
 use postroom_spool::{Counts, Leases, Spool, Tally};
@@ -169,12 +170,16 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let runs = tokio::spawn(until_drained(Arc::clone(host), Stage::Pipeline, polling));
     let attempts = tokio::spawn(until_drained(Arc::clone(host), Stage::Deliver, planning));
     let accounts = source::poll_all(host).await;
+    reach("once", "polled");
     let _ = polled.send(true);
     let runs = joined(runs).await?;
+    reach("once", "planned");
     let _ = planned.send(true);
     let attempts = joined(attempts).await?;
+    reach("once", "delivered");
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
+    reach("once", "swept");
     let counts = host.spool.counts(None).await?;
     let tallies = tallies(host, &accounts).await?;
     let resting = host.breakers.resting();
@@ -237,6 +242,7 @@ pub async fn run(
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
+    reach("run", "started");
     let broken = tokio::select! {
         () = stop => Ok(()),
         ended = &mut pipelines => flatten(ended),
@@ -244,6 +250,7 @@ pub async fn run(
         ended = &mut polls => flatten(ended.map(Ok)),
     };
     tracing::info!("stopping: no new mail is taken, work in hand is finished");
+    reach("run", "stopping");
     drop(watcher);
     host.stop();
     // In the order in which work flows, so that each stage still gets what the one before it finished.
@@ -252,15 +259,19 @@ pub async fn run(
         if !polls.is_finished() {
             let _ = polls.await;
         }
+        reach("run", "polls");
         let _ = stop_pipeline.send(true);
         if !pipelines.is_finished() {
             let _ = pipelines.await;
         }
+        reach("run", "pipelines");
         let _ = stop_delivery.send(true);
         if !deliveries.is_finished() {
             let _ = deliveries.await;
         }
+        reach("run", "deliveries");
         let _ = sweeps.await;
+        reach("run", "sweeps");
         let _ = requests.await;
     };
     if tokio::time::timeout(DRAIN, rest).await.is_err() {

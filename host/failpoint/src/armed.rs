@@ -1,6 +1,7 @@
 //! What the environment variable asks for, and doing it. Reads it once.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -21,10 +22,10 @@ struct Failure {
 }
 
 /// Counts, writes down, kills; answers the error that is to be returned there.
-pub(crate) fn reach(place: &str, stage: &str) -> Option<io::Error> {
+pub(crate) fn reach(place: &dyn Display, stage: &str) -> Option<io::Error> {
     static ORDERS: OnceLock<Option<Orders>> = OnceLock::new();
     let orders = ORDERS.get_or_init(read).as_ref()?;
-    let name = format!("{place}/{stage}");
+    let name = format!("{place}/{stage}").replace(' ', "-");
     let mut reached = orders.reached.lock().unwrap_or_else(PoisonError::into_inner);
     let count = reached.entry(name.clone()).or_insert(0);
     *count += 1;

@@ -3,12 +3,14 @@
 //! Owns the names and what happens there. Without the feature `armed`, which only the tests ask for, every call is
 //! compiled to nothing; a build for users has no way to be told to fail.
 //!
-//! A failpoint is called `PLACE/STAGE`: the operation, and how far it got. With the feature, the environment variable
+//! A failpoint is called `PLACE/STAGE`, with a dash for each space: the operation, and how far it got. With the feature, the environment variable
 //! [`VARIABLE`] says what to do, in words separated by spaces:
 //! - `log=FILE` appends the name of each failpoint to the file whenever it is reached;
 //! - `kill=NAME#K` kills the process (SIGKILL) when the name is reached for the K-th time, counted from 1;
 //! - `fail=NAME#K:ERRNO` makes [`fail`] there return that error of the system (a number), from the K-th time on once;
 //!   `fail=NAME#K+:ERRNO` from then on always.
+
+use std::fmt::Display;
 
 #[cfg(feature = "armed")]
 mod armed;
@@ -18,9 +20,9 @@ pub const VARIABLE: &str = "POSTROOM_FAILPOINTS";
 
 /// The process is at this failpoint.
 #[inline]
-pub fn reach(place: &str, stage: &str) {
+pub fn reach(place: impl Display, stage: &str) {
     #[cfg(feature = "armed")]
-    armed::reach(place, stage);
+    armed::reach(&place, stage);
     let _ = (place, stage);
 }
 
@@ -29,9 +31,9 @@ pub fn reach(place: &str, stage: &str) {
 /// # Errors
 /// Only when it was told to.
 #[inline]
-pub fn fail(place: &str, stage: &str) -> std::io::Result<()> {
+pub fn fail(place: impl Display, stage: &str) -> std::io::Result<()> {
     #[cfg(feature = "armed")]
-    armed::reach(place, stage).map_or(Ok(()), Err)?;
+    armed::reach(&place, stage).map_or(Ok(()), Err)?;
     let _ = (place, stage);
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use postroom_sandbox::{Sandbox, SandboxConfig};
 use postroom_spool::{MemorySpool, Spool, SqliteSpool};
 use tokio::runtime::Runtime;
@@ -93,10 +94,14 @@ pub(super) fn sandbox(cache: Option<&Path>, workers: usize) -> Result<Sandbox, F
 /// When any of it cannot be done.
 pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Failure> {
     // The state first: its lock says whether another process is at work, and its directory holds the compile cache.
+    reach("start", "configured");
     let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::open(&config.state)?);
     precautions::warn_of_ground(&config.state);
+    reach("start", "spool");
     let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers)?;
+    reach("start", "sandbox");
     let live = Live::build(config, &sandbox)?;
+    reach("start", "live");
     Ok(Host::new(live, spool, sandbox, observer))
 }
 

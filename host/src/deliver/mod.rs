@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use postroom_mail::rules::neutral;
 use postroom_mail::{Disposition, Name, Octets, Timestamp};
 use postroom_spool::{EffectLease, Leases, Settlement};
@@ -116,11 +117,13 @@ async fn one(
     lease: EffectLease,
 ) -> (Name, Result<(), postroom_spool::Error>) {
     let name = lease.effect.sink.clone();
+    reach(format_args!("deliver.{:?}", sink.kind()), "leased");
     let share = share(&host, &lease).await;
     let settlement = attempt(&host, &live, &sink, &lease).await;
     drop(share);
     let done = matches!(settlement, Settlement::Done(_));
     let settled = host.spool.settle(lease, settlement, host.clock.now()).await;
+    reach(format_args!("deliver.{:?}", sink.kind()), "settled");
     host.observer.tell(Progress::Settled { sink: name.clone(), done });
     (name, settled)
 }
@@ -150,14 +153,19 @@ async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> 
         attempt: lease.attempt,
         sending: &|| Box::pin(host.spool.sending(lease, host.clock.now())),
     };
+    reach(format_args!("deliver.{:?}", sink.kind()), "opened");
     match sink.deliver(&job).await {
         Ok(receipt) => {
+            reach(format_args!("deliver.{:?}", sink.kind()), "delivered");
             if host.breakers.succeeded(&lease.effect.sink) {
                 tracing::info!(sink = %lease.effect.sink, "the sink is well again");
             }
             Settlement::Done(receipt)
         }
-        Err(error) => failed(host, live, sink.in_doubt(), lease, &error),
+        Err(error) => {
+            reach(format_args!("deliver.{:?}", sink.kind()), "failed");
+            failed(host, live, sink.in_doubt(), lease, &error)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postroom_failpoint::reach;
 use postroom_mail::{Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
 use postroom_sandbox::{InvokeError, KvRead, Message, Outcome, Usage};
 
@@ -87,7 +88,10 @@ impl Run {
             ));
             return Ok(Next::Go);
         }
-        match step.plugin.handle(message, &self.labels, kv) {
+        reach("pipeline.step", "begun");
+        let handled = step.plugin.handle(message, &self.labels, kv);
+        reach("pipeline.step", "ended");
+        match handled {
             Ok(outcome) => Ok(self.take(step, outcome)),
             Err(error) => self.failed(step, &error, last),
         }

@@ -9,6 +9,7 @@ mod when;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use postroom_mail::{Disposition, Octets, Plan, StepTrace, Verdict};
 use postroom_sandbox::{KvRead, Message};
 use postroom_spool::{Leases, MessageLease, Spool};
@@ -88,6 +89,7 @@ pub(crate) fn failed_task(panic: &tokio::task::JoinError) -> postroom_spool::Err
 
 /// One message through its chain, to a committed plan or a recorded failure.
 async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<(), postroom_spool::Error> {
+    reach("pipeline", "leased");
     let id = lease.message;
     let most = live.config.limits.attempts;
     let now = host.clock.now();
@@ -103,6 +105,7 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         Ok(body) => body,
         Err(error) => return settle_unreadable(&host, lease, &error).await,
     };
+    reach("pipeline", "opened");
     let octets: Arc<dyn Octets> = Arc::new(body);
     let message =
         Arc::new(Message::new(lease.provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
@@ -121,12 +124,14 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
 /// Commit point 2.
 async fn commit(host: &Host, lease: MessageLease, plan: Plan) -> Result<(), postroom_spool::Error> {
     let message = lease.message;
+    reach("pipeline", "decided");
     let effects = plan.effects.len() as u64;
     let set_aside = match &plan.verdict {
         Verdict::Quarantine { reason, .. } => Some(reason.clone()),
         Verdict::Keep | Verdict::Discard { .. } => None,
     };
     host.spool.plan(lease, plan, host.clock.now()).await?;
+    reach("pipeline", "planned");
     host.bells.outbox.notify_one();
     if let Some(reason) = set_aside {
         host.observer.tell(Progress::Quarantined { message, reason });
@@ -142,6 +147,7 @@ async fn settle_failed(
     failure: RunFailure,
 ) -> Result<(), postroom_spool::Error> {
     tracing::warn!(message = %lease.message.0.short(12), step = %failure.step, reason = %failure.reason, "a step failed");
+    reach("pipeline", "failed");
     let (reason, trace) = (failure.to_string(), failure.trace);
     let now = host.clock.now();
     match failure.disposition {
@@ -183,6 +189,7 @@ async fn set_aside(
 ) -> Result<(), postroom_spool::Error> {
     let message = lease.message;
     host.spool.quarantine(lease, reason.clone(), trace, host.clock.now()).await?;
+    reach("pipeline", "quarantined");
     host.observer.tell(Progress::Quarantined { message, reason });
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::contents::{self, CopyError};
 use super::error::{Fault, SinkError};
-use super::publish::{self, Dir, Published, Settled};
+use super::publish::{self, Dir, Owner, Published, Settled};
 
 /// A directory sink as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -46,7 +46,8 @@ impl Directory {
                 "`mode` must be octal and let the owner read and write, e.g. \"0640\"",
             ));
         }
-        let shared = Shared { root: base.join(&config.path), mode: config.mode, settled: Settled::default() };
+        let settled = Settled::of(Owner::Directory);
+        let shared = Shared { root: base.join(&config.path), mode: config.mode, settled };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -142,7 +143,10 @@ impl Place {
         draft: &mut Option<Draft>,
     ) -> Result<Option<Receipt>, Fault> {
         match self.existing(effect)? {
-            Existing::Same => return Ok(Some(self.receipt(effect, true))),
+            Existing::Same => {
+                self.clear(effect);
+                return Ok(Some(self.receipt(effect, true)));
+            }
             Existing::Other => return Ok(None),
             Existing::Free => {}
         }
@@ -164,6 +168,15 @@ impl Place {
                     Err(Fault::temporary(format!("{} comes and goes; trying again", self.shown)))
                 }
             },
+        }
+    }
+
+    /// Removes what an attempt that was cut short may have left: another effect gave the file its name meanwhile, or a hard
+    /// link did.
+    fn clear(&self, effect: &Effect) {
+        let name = publish::temporary_name(effect);
+        if let Err(error) = self.dir.remove(&name) {
+            tracing::warn!(%error, %name, "a temporary file could not be removed");
         }
     }
 
@@ -226,9 +239,12 @@ impl Draft {
     }
 
     fn fill(&self, effect: &Effect, raw: &dyn Octets) -> Result<(), CopyError> {
+        Owner::Directory.before("write").map_err(CopyError::Write)?;
         let writer = BufWriter::with_capacity(256 * 1024, &self.file);
         let writer = contents::copy(effect, raw, writer)?;
-        writer.into_inner().map(|_| ()).map_err(|error| CopyError::Write(error.into_error()))
+        writer.into_inner().map_err(|error| CopyError::Write(error.into_error()))?;
+        Owner::Directory.after("write");
+        Ok(())
     }
 
     /// Removes the temporary file if it still has its name. A failure leaves it to the next attempt.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Job;
 use super::contents::{self, CopyError};
 use super::error::{Fault, quoted};
-use super::publish::{self, Dir, Published, Settled};
+use super::publish::{self, Dir, Owner, Published, Settled};
 
 /// A Maildir sink as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -41,7 +41,7 @@ const FILE_MODE: u32 = 0o600;
 
 impl Maildir {
     pub(super) fn new(config: &MaildirConfig, base: &Path) -> Self {
-        let shared = Shared { root: base.join(&config.path), settled: Settled::default() };
+        let shared = Shared { root: base.join(&config.path), settled: Settled::of(Owner::Maildir) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -100,6 +100,8 @@ impl Shared {
             for (part, dir) in [("new", &new), ("cur", &cur)] {
                 if let Some(name) = dir.find(|name| is_message(name, &filing.base)).map_err(fault)? {
                     dir.sync().map_err(fault)?;
+                    // Where files are published by a hard link, the first name may be there still.
+                    tmp.remove(&filing.base).map_err(fault)?;
                     return Ok(receipt(part, &name, true));
                 }
             }
@@ -139,14 +141,15 @@ impl Shared {
 }
 
 fn fill(file: &std::fs::File, effect: &Effect, raw: &dyn Octets, place: &str) -> Result<(), Fault> {
-    let written =
-        contents::copy(effect, raw, BufWriter::with_capacity(256 * 1024, file)).and_then(|writer| {
-            writer.into_inner().map(|_| ()).map_err(|error| CopyError::Write(error.into_error()))
-        });
-    written.map_err(|error| match error {
+    let fault = |error| match error {
         CopyError::Content(fault) => fault,
         CopyError::Write(error) => publish::fault(place, error),
-    })
+    };
+    Owner::Maildir.before("write").map_err(|error| publish::fault(place, error))?;
+    let writer = contents::copy(effect, raw, BufWriter::with_capacity(256 * 1024, file)).map_err(fault)?;
+    writer.into_inner().map_err(|error| publish::fault(place, error.into_error()))?;
+    Owner::Maildir.after("write");
+    Ok(())
 }
 
 /// `<seconds>.E<effect id>.postroom`: the same on every host and at every attempt.

@@ -1,6 +1,8 @@
 //! Owns the durable, create-only appearance of one file: temporary file, fsync, rename without replacing, fsync of the
 //! directory. Works relative to directory handles and never follows a symbolic link, so that nothing swapped in beneath
 //! the root leads out of it. Must not overwrite a file and must not decide what a taken name means.
+//!
+//! Every call to the system that changes something has a failpoint before and after it, called after the kind of sink.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -9,15 +11,43 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use postroom_failpoint::{fail, reach};
 use postroom_mail::Effect;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::Fault;
 
-/// An open directory at or beneath a sink's root.
+/// An open directory at or beneath a sink's root, and whose it is.
 #[derive(Debug)]
-pub(super) struct Dir(OwnedFd);
+pub(super) struct Dir(OwnedFd, Owner);
+
+/// The kinds of sinks that publish files.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    Directory,
+    Maildir,
+}
+
+impl Owner {
+    /// The failpoint before a call to the system.
+    pub(super) fn before(self, call: &str) -> io::Result<()> {
+        fail(format_args!("{self:?}.{call}"), "before")
+    }
+
+    /// The one after it, whatever came of it.
+    pub(super) fn after(self, call: &str) {
+        reach(format_args!("{self:?}.{call}"), "after");
+    }
+
+    /// A call to the system between its failpoints.
+    fn call<T>(self, name: &str, call: impl FnOnce() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+        self.before(name).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let done = call();
+        self.after(name);
+        done
+    }
+}
 
 /// What became of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +60,17 @@ pub(super) enum Published {
 
 /// Directories whose own entry in their parent is known to be durable, so that each is synced once, not once per file.
 /// Whoever finds a directory that another thread made a moment ago must not rely on that thread's sync.
-#[derive(Debug, Default)]
-pub(super) struct Settled(Mutex<HashSet<String>>);
+#[derive(Debug)]
+pub(super) struct Settled(Mutex<HashSet<String>>, Owner);
 
 impl Settled {
     /// Beyond this many it starts over; that costs a sync for each, nothing else.
     const MOST: usize = 10_000;
+
+    /// None yet, of a sink of this kind.
+    pub(super) fn of(owner: Owner) -> Self {
+        Self(Mutex::default(), owner)
+    }
 
     fn contains(&self, path: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
@@ -55,28 +90,31 @@ impl Dir {
     pub(super) fn root(path: &Path, mode: u32, settled: &Settled) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match rustix::fs::open(path, flags, Mode::empty()) {
+        let owner = settled.1;
+        match owner.call("open-root", || rustix::fs::open(path, flags, Mode::empty())) {
             Ok(root) => {
                 // Another thread may have made it a moment ago. A parent that may not be read did not change by us.
                 if !settled.contains("") {
                     let _ = File::open(parent).and_then(|parent| parent.sync_all());
                     settled.insert("");
                 }
-                Ok(Self(root))
+                Ok(Self(root, owner))
             }
             Err(Errno::NOENT) => {
-                let made = rustix::fs::mkdir(path, Mode::from_raw_mode(mode));
+                let made = owner.call("make-root", || rustix::fs::mkdir(path, Mode::from_raw_mode(mode)));
                 if !matches!(made, Ok(()) | Err(Errno::EXIST)) {
                     made?;
                 }
+                owner.before("sync-parent")?;
                 File::open(parent)?.sync_all()?;
+                owner.after("sync-parent");
                 settled.insert("");
                 let root = rustix::fs::open(path, flags, Mode::empty())?;
                 if made.is_ok() {
                     // Whatever the process's own mask says.
                     rustix::fs::fchmod(&root, Mode::from_raw_mode(mode))?;
                 }
-                Ok(Self(root))
+                Ok(Self(root, owner))
             }
             Err(error) => Err(error.into()),
         }
@@ -96,21 +134,21 @@ impl Dir {
 
     /// Another handle of the same directory.
     pub(super) fn again(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        Ok(Self(self.0.try_clone()?, self.1))
     }
 
     /// The directory `name` in this one; `None` when it is missing.
     pub(super) fn open(&self, name: &str) -> io::Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
-            Ok(dir) => Ok(Some(Self(dir))),
+            Ok(dir) => Ok(Some(Self(dir, self.1))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     fn enter(&self, name: &str, mode: u32, path: &str, settled: &Settled) -> io::Result<Self> {
-        let made = rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode));
+        let made = self.1.call("make", || rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode)));
         match made {
             Ok(()) => self.sync()?,
             Err(Errno::EXIST) if settled.contains(path) => {}
@@ -127,19 +165,20 @@ impl Dir {
 
     /// A new empty file, private until [`Dir::publish`]. One that an earlier crash left under that name is removed.
     pub(super) fn temporary(&self, name: &str) -> io::Result<File> {
-        match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
+        match self.1.call("clear", || rustix::fs::unlinkat(&self.0, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o600))?))
+        let create = || rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o600));
+        Ok(File::from(self.1.call("create", create)?))
     }
 
     /// Opens a regular file for reading; `None` when the name is free. Anything else under that name is an error.
     pub(super) fn file(&self, name: &str) -> io::Result<Option<File>> {
         // NONBLOCK so that a FIFO under that name cannot hang the delivery.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
+        let file = match self.1.call("look", || rustix::fs::openat(&self.0, name, flags, Mode::empty())) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -160,9 +199,10 @@ impl Dir {
         to: &str,
         mode: u32,
     ) -> io::Result<Published> {
-        rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
-        file.sync_all()?;
-        let renamed = match rustix::fs::renameat_with(&self.0, from, &into.0, to, RenameFlags::NOREPLACE) {
+        self.1.call("mode", || rustix::fs::fchmod(file, Mode::from_raw_mode(mode)))?;
+        self.1.call("sync", || rustix::fs::fsync(file))?;
+        let rename = || rustix::fs::renameat_with(&self.0, from, &into.0, to, RenameFlags::NOREPLACE);
+        let renamed = match self.1.call("rename", rename) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.link(from, into, to),
             outcome => outcome,
         };
@@ -185,7 +225,7 @@ impl Dir {
     /// Makes an empty file if the name is free.
     pub(super) fn mark(&self, name: &str, mode: u32) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode)) {
+        match self.1.call("mark", || rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))) {
             Ok(_) => self.sync(),
             Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -194,7 +234,7 @@ impl Dir {
 
     /// Removes a name, which may be gone already.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
+        match self.1.call("remove", || rustix::fs::unlinkat(&self.0, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -202,7 +242,7 @@ impl Dir {
 
     /// The first name in this directory that satisfies `wanted`.
     pub(super) fn find(&self, wanted: impl Fn(&[u8]) -> bool) -> io::Result<Option<String>> {
-        for entry in rustix::fs::Dir::read_from(&self.0)? {
+        for entry in self.1.call("scan", || rustix::fs::Dir::read_from(&self.0))? {
             let entry = entry?;
             if wanted(entry.file_name().to_bytes()) {
                 return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
@@ -213,7 +253,7 @@ impl Dir {
 
     /// Makes the names in this directory durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.0)?)
+        Ok(self.1.call("sync-directory", || rustix::fs::fsync(&self.0))?)
     }
 
     /// Proves that a file can be made, written, synced and removed here.
@@ -270,7 +310,7 @@ mod tests {
     #[test]
     fn file_systems_that_cannot_rename_without_replacing_get_a_hard_link_that_does_not_either() {
         let base = tempfile::tempdir().unwrap();
-        let dir = Dir::root(base.path(), 0o700, &Settled::default()).unwrap();
+        let dir = Dir::root(base.path(), 0o700, &Settled::of(Owner::Directory)).unwrap();
         fs::write(base.path().join("temporary"), b"new").unwrap();
         fs::write(base.path().join("taken"), b"old").unwrap();
         assert_eq!(dir.link("temporary", &dir, "taken"), Err(Errno::EXIST));
@@ -282,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_settled_directories_is_bounded() {
-        let settled = Settled::default();
+        let settled = Settled::of(Owner::Directory);
         for number in 0..=Settled::MOST {
             settled.insert(&number.to_string());
         }

@@ -4,6 +4,7 @@
 //! unique-id that then counts as known. So nothing of a batch is handed out before both sides are known to be in step. Must
 //! not commit anything.
 
+use postroom_failpoint::reach;
 use postroom_mail::Digest;
 use postroom_pop3::command::Verb;
 use postroom_pop3::session::{Answered, Batch, Rest, Retrieved};
@@ -102,6 +103,7 @@ impl Line {
         let (limit, spool) = (visit.limit(), visit.host.spool.as_ref());
         let mut incoming = spool.incoming(limit)?;
         let mut watch = Watch::new(spool, &visit.live.config.limits);
+        reach("body", "begun");
         let mut print = Print::default();
         let take = |octets: &[u8]| {
             watch.arrived(octets)?;
@@ -141,7 +143,9 @@ impl Line {
             }
             (line, _) => line,
         };
-        Ok((line, Ok(Fetched { body: incoming.seal()?, print, retrieved })))
+        let body = incoming.seal()?;
+        reach("body", "sealed");
+        Ok((line, Ok(Fetched { body, print, retrieved })))
     }
 
     fn idle(self) -> Result<Session<Transaction>, Error> {

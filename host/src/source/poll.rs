@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use postroom_mail::AccountId;
 use postroom_spool::PollOutcome;
 
@@ -26,6 +27,7 @@ const LOCKED: Duration = Duration::from_secs(30 * 60);
 /// Polls one account, records how it ended, and reports.
 pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountConfig) -> Report {
     let mut report = Report::default();
+    reach("poll", "begun");
     let ended = within_limits(host, live, id, account, &mut report).await;
     match &ended {
         Err(error) => {
@@ -44,6 +46,7 @@ pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountCon
     if host.rehearsing() {
         return report;
     }
+    reach("poll", "ended");
     let outcome = match (&report.error, &report.held) {
         (Some(reason), _) => PollOutcome::Failed { reason: reason.clone() },
         (None, Some(reason)) => PollOutcome::Held { reason: reason.clone() },
@@ -52,6 +55,7 @@ pub async fn poll(host: &Host, live: &Live, id: &AccountId, account: &AccountCon
     if let Err(error) = host.spool.close_poll(id, outcome, host.clock.now()).await {
         tracing::error!(account = %id, %error, "cannot record how the poll ended");
     }
+    reach("poll", "recorded");
     host.observer.tell(Progress::Polled { account: id.clone(), error: report.error.clone() });
     report
 }
@@ -66,6 +70,7 @@ async fn within_limits(
     // A rehearsal looks on while another process handles the maildrop.
     if !host.rehearsing() {
         host.leases.take(id, account)?;
+        reach("poll", "leased");
     }
     let mut habits = Habits::recall(host.spool.as_ref(), id, account).await?;
     let now = host.clock.now();

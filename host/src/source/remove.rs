@@ -1,5 +1,6 @@
 //! Deletion at the server. Only what the spool proves; `QUIT` makes it true, and the record follows.
 
+use postroom_failpoint::reach;
 use postroom_pop3::session::{Batch, Rest};
 use postroom_pop3::{Listing, Session, Transaction};
 use postroom_spool::{DeletePolicy, Listed, Removable};
@@ -24,9 +25,12 @@ pub(super) async fn remove(
         return quit(visit, session, Vec::new()).await;
     }
     let removals = visit.host.spool.removable(visit.id, listed, policy, visit.host.clock.now()).await?;
+    reach("remove", "proved");
     // Written down before the first is sent: should the answer to QUIT be lost, the next listing tells what happened.
     visit.host.spool.deleting(&removals.removable, visit.host.clock.now()).await?;
+    reach("remove", "noted");
     let (session, marked) = mark(visit, session, listing, removals.removable).await?;
+    reach("remove", "marked");
     quit(visit, session, marked).await
 }
 
@@ -120,9 +124,11 @@ pub(super) async fn quit(
         return Ok(());
     }
     answer??;
+    reach("remove", "confirmed");
     let count = marked.len() as u64;
     visit.habits.maildrop.deleted = true;
     visit.host.spool.removed(marked, visit.host.clock.now()).await?;
+    reach("remove", "recorded");
     visit.report.removed += count;
     visit.host.observer.tell(Progress::Removed { account: visit.id.clone(), count });
     Ok(())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use postroom_failpoint::reach;
 use postroom_mail::{AccountId, Provenance, Timestamp, Uid};
 use postroom_pop3::session::{Retrieved, window};
 use postroom_pop3::{Class, Entry, Rejection, Session, Transaction};
@@ -196,6 +197,7 @@ pub(super) async fn broke(
     if !error.is_at_server() {
         return Ok(error);
     }
+    reach("body", "broken");
     visit.again = true;
     let now = visit.host.clock.now();
     if error.lost_step() || together {
@@ -211,6 +213,7 @@ pub(super) async fn broke(
 
 async fn refused(visit: &mut Visit<'_>, entry: &Entry, rejection: &Rejection) -> Result<(), Error> {
     let now = visit.host.clock.now();
+    reach("body", "refused");
     visit.host.spool.stumble(visit.id, &as_listed(entry), rejection.to_string(), now).await?;
     let reason = format!("message {} (unique-id {}): {rejection}", entry.number, uid(entry));
     tracing::warn!(account = %visit.id, %reason, "the server would not give a message out");
@@ -281,6 +284,7 @@ async fn admit(
     };
     let arrival = Arrival { provenance, body, header: print.digest(), listed: entry.size };
     let admitted = host.spool.admit(vec![arrival]).await?;
+    reach("body", "admitted");
     let returned = admitted.first().is_some_and(|admitted| !admitted.new);
     Ok((retrieved, Counted { octets: size, returned, key: (uid(entry), entry.ordinal) }))
 }

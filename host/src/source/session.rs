@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_dial::{Client, Peer, ProxyLogin, Route, Socks5, Trust};
+use postroom_failpoint::reach;
 use postroom_mail::Timestamp;
 use postroom_pop3::session::{LoginAnswer, StlsAnswer};
 use postroom_pop3::{Authorization, Channel, Class, Credentials, Mechanism, Nonce, Session, Transaction};
@@ -131,11 +132,14 @@ pub(super) fn nonce() -> Result<Nonce, Error> {
 /// Connects, protects the connection as configured, and reads the greeting.
 pub(super) async fn greet(account: &AccountConfig, base: &Path) -> Result<Greeted, Error> {
     let client = prepare(&account.trust).await?;
+    reach("pop3.dial", "begun");
     let tcp = postroom_dial::connect(&route(account, base).await?).await?;
+    reach("pop3.dial", "connected");
     let plain = |channel| async move { Session::new(channel).greeting() };
     match account.tls {
         TlsMode::Implicit => {
             let tls = postroom_dial::handshake(&client, &account.host, tcp, HANDSHAKE).await?;
+            reach("pop3.dial", "protected");
             let peer = Peer::of(&tls);
             let mut wire = Wire::new(Box::new(tls), account.timeout).of(&account.host);
             let session = wire.ask(GREETING, plain(Channel::Tls).await).await??;
@@ -148,6 +152,7 @@ pub(super) async fn greet(account: &AccountConfig, base: &Path) -> Result<Greete
                 StlsAnswer::Proceed(ready) => {
                     let stream = wire.into_stream();
                     let tls = postroom_dial::handshake(&client, &account.host, stream, HANDSHAKE).await?;
+                    reach("pop3.dial", "protected");
                     let peer = Peer::of(&tls);
                     let wire = Wire::new(Box::new(tls), account.timeout).of(&account.host);
                     Ok(Greeted { wire, session: ready.secured(), peer: Some(peer) })

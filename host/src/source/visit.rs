@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use postroom_dial::Peer;
+use postroom_failpoint::reach;
 use postroom_mail::{AccountId, Uid};
 use postroom_oauth::Provider;
 use postroom_pop3::listing::{NoId, ScanListing};
@@ -127,6 +128,7 @@ impl Visit<'_> {
     async fn perform(&mut self, session: Session<Transaction>) -> Result<(), Error> {
         let session = self.capabilities(session).await?;
         let (session, contents) = self.list(session).await?;
+        reach("visit", "listed");
         match contents {
             Contents::Identified(listing) => self.sort(session, listing).await,
             Contents::Numbered(sizes) if self.host.rehearsing() => {
@@ -197,6 +199,7 @@ impl Visit<'_> {
         if self.host.rehearsing() {
             return rehearse::identified(self, session, &listing, &listed, &found).await;
         }
+        reach("visit", "reconciled");
         self.stumbles = self.host.spool.stumbles(self.id).await?;
         self.gone = found.returned.iter().filter_map(|&index| listed.get(index)).map(key).collect();
         let (session, same) = rename::returned(self, session, &listing, &found.returned).await?;
@@ -211,10 +214,12 @@ impl Visit<'_> {
         };
         let (on_renumbering, habits) = (self.account.renumbered, &mut self.habits.maildrop);
         let verdict = gate::judge(self.report.listed, &found, listing.complete, on_renumbering, habits);
+        reach("visit", "judged");
         let here: HashSet<_> = listed.iter().map(key).collect();
         let (session, wanted, believed) = match verdict {
             Verdict::Held(reason) => {
                 self.report.held = Some(reason);
+                reach("visit", "held");
                 self.wire.quit(session.quit()?).await??;
                 return Ok(());
             }
@@ -251,6 +256,7 @@ impl Visit<'_> {
         };
         let observed =
             self.host.spool.observe(self.id, &listed, believed, TOMBSTONE, self.host.clock.now()).await?;
+        reach("visit", "observed");
         self.report.removed += observed.removed;
         let (session, doubtful) = rename::verified(self, session, &listing, &found.doubtful).await?;
         let wanted: Vec<_> = wanted.into_iter().chain(doubtful).collect();
@@ -258,6 +264,7 @@ impl Visit<'_> {
         let (account, new, total) = (self.id.clone(), self.report.new, self.report.listed);
         self.host.observer.tell(Progress::Listed { account, new, total });
         let session = retrieve(self, session, wanted, &here).await?;
+        reach("visit", "retrieved");
         self.came_back();
         remove::remove(self, session, &listing, &listed).await
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use postroom_failpoint::reach;
 use postroom_pop3::{Exchange, Reply, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -81,7 +82,9 @@ impl Wire {
             exchange = match step {
                 Step::Send(next, octets) => {
                     self.unread.start += taken;
+                    reach(format_args!("pop3.{doing}"), "send");
                     self.send(doing, &octets).await?;
+                    reach(format_args!("pop3.{doing}"), "sent");
                     next
                 }
                 Step::Receive(next) => {
@@ -92,6 +95,7 @@ impl Wire {
                     if count == 0 {
                         return Err(next.closed().into());
                     }
+                    reach(format_args!("pop3.{doing}"), "received");
                     received += count as u64;
                     self.unread = 0..count;
                     next
@@ -102,6 +106,7 @@ impl Wire {
                     next
                 }
                 Step::Done(output) => {
+                    reach(format_args!("pop3.{doing}"), "answered");
                     self.unread.start += taken;
                     return Ok(output);
                 }

@@ -177,7 +177,7 @@ async fn the_backlog_is_what_is_on_its_way(spool: Fresh) {
     let mut leases = spool.lease_messages(4, NOW).await.unwrap();
     spool.plan(leases.remove(0), plan(Vec::new()), NOW).await.unwrap();
     spool.plan(leases.remove(0), sample::discard(), NOW).await.unwrap();
-    spool.quarantine(leases.remove(0), "odd".into(), NOW).await.unwrap();
+    spool.quarantine(leases.remove(0), "odd".into(), Vec::new(), NOW).await.unwrap();
     assert_eq!(spool.backlog().await.unwrap(), Backlog { messages: 2, octets: 200 }, "one waits, one runs");
     let lease = leases.remove(0);
     let effects = vec![effect(&lease, "vault", "a", true)];

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use postroom_failpoint::reach;
 use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 use rusqlite::Connection;
 
@@ -101,20 +102,27 @@ impl SqliteSpool {
                 synced => synced.map_err(making)?,
             }
         }
+        reach("start.spool", "directories");
         let lock = lock::hold(state)?;
+        reach("start.spool", "locked");
         recover::incoming(&disk, &incoming_directory(state))?;
         recover::log(&disk, state)?;
+        reach("start.spool", "cleared");
         let opened = schema::open_writer(state, &disk).and_then(|mut sql| {
+            reach("start.spool", "opened");
             recover::leases(&mut sql)?;
+            reach("start.spool", "leases");
             let segments = recover::bodies(&sql, &disk, &segment_directory(state), sizes)?;
             Ok((sql, segments))
         });
         let (sql, segments) = opened.map_err(|fault| fault.into_error(state))?;
+        reach("start.spool", "bodies");
         // The names of new files and directories must outlast a power cut too.
         disk.sync_directory(state).map_err(making)?;
         let polled = Arc::new(Mutex::new(Polled::default()));
         let unwritten = polled.clone();
         let flush = move |sql: &Connection| polls::flush(sql, &unwritten);
+        reach("start.spool", "synced");
         let writer = Writer::start(sql, segments, state.to_owned(), disk.idle(), flush)?;
         Ok(Self { writer: Some(writer), readers: Readers::new(state, disk), polled, _lock: Some(lock) })
     }

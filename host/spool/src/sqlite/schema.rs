@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::fault::{Fault, Outcome};
@@ -252,12 +253,15 @@ fn bring_forward(connection: &mut Connection) -> Outcome<()> {
     for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3]) {
         if version > found {
             transaction.execute_batch(step)?;
+            reach("start.schema", "step");
         }
     }
     if found < VERSION {
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
+    reach("start.schema", "brought");
     transaction.commit()?;
+    reach("start.schema", "committed");
     Ok(())
 }
 

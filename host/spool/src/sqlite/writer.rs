@@ -221,6 +221,7 @@ impl Press {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        reach("spool", "ending");
         if let Err(fault) = (self.flush)(&self.sql) {
             tracing::warn!(error = %fault.into_error(&self.state), "the last times of success are not recorded");
         }
@@ -331,6 +332,7 @@ impl Press {
     }
 
     fn upkeep(&self) {
+        reach("spool", "upkeep");
         let passive = "PRAGMA wal_checkpoint(PASSIVE)";
         if let Err(error) = self.sql.query_row(passive, [], |_| Ok(())) {
             tracing::warn!(%error, "the write-ahead log cannot be folded into the database now");

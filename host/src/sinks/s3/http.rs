@@ -10,6 +10,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientOptions, Error as StoreError};
+use postroom_failpoint::reach;
 
 use super::super::error::Fault;
 
@@ -57,8 +58,11 @@ struct Service {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let put = request.method().as_str() == "PUT";
+        let method = request.method().clone();
+        let put = method.as_str() == "PUT";
+        reach(format_args!("s3.{method}"), "send");
         let response = self.client.call(request).await?;
+        reach(format_args!("s3.{method}"), "answered");
         let status = response.status().as_u16();
         match status {
             200..300 | 304 | 409 | 412 => Ok(response),

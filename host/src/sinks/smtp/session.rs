@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use postroom_failpoint::reach;
 use postroom_mail::{Address, Envelope};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -96,6 +97,7 @@ impl Session {
     pub(super) async fn open(smtp: &Smtp) -> Result<Self, Fault> {
         let place = smtp.place();
         let timeouts = smtp.timeouts;
+        reach("smtp.connect", "begun");
         let connecting = TcpStream::connect((smtp.host.as_str(), smtp.port));
         let stream = match timeout(timeouts.connect, connecting).await {
             Ok(Ok(stream)) => stream,
@@ -109,6 +111,7 @@ impl Session {
                 )));
             }
         };
+        reach("smtp.connect", "connected");
         // The final dot must not wait for an acknowledgement of what came before it.
         let _ = stream.set_nodelay(true);
         let wire = Wire::new(stream);
@@ -181,6 +184,7 @@ impl Session {
     async fn greet(&mut self) -> Result<(), Fault> {
         let reply = self.wire.reply(self.timeouts.greeting).await;
         let reply = reply.map_err(|error| self.lost(Stage::Greeting, error))?;
+        reach("smtp.connect", "greeted");
         if reply.code != 220 {
             return Err(self.refused(Stage::Greeting, &reply));
         }
@@ -312,6 +316,7 @@ impl Session {
     /// Sends the octets and the final dot. From the first octet of the dot on, silence means doubt.
     async fn transmit(&mut self, mail: &Outgoing, sending: &Sending<'_>) -> Result<Reply, Fault> {
         for block in mail.blocks() {
+            reach("smtp.body", "send");
             let sent = self.wire.write(&block, self.timeouts.block).await;
             sent.map_err(|error| self.lost(Stage::Data, error))?;
         }
@@ -320,10 +325,13 @@ impl Session {
             Fault::temporary(format!("the message was held back before its final dot: {error}"))
                 .because(error)
         })?;
+        reach("smtp.dot", "send");
         let dot = self.wire.write(b".\r\n", self.timeouts.block).await;
         dot.map_err(|error| self.lost(Stage::Message, error))?;
+        reach("smtp.dot", "sent");
         let reply = self.wire.reply(self.timeouts.dot).await;
         let reply = reply.map_err(|error| self.lost(Stage::Message, error))?;
+        reach("smtp.dot", "answered");
         match reply.code {
             200..300 => Ok(reply),
             _ => Err(self.refused(Stage::Message, &reply)),

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postroom_failpoint::reach;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,6 +17,8 @@ use super::super::error::quoted;
 
 /// RFC 5321 section 4.5.3.1.5 allows 512 octets; servers differ.
 const LONGEST_LINE: usize = 4096;
+/// Commands by which a failpoint is called. Any other line is an answer to a challenge, which nobody may read.
+const VERBS: [&str; 8] = ["EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "QUIT"];
 /// No EHLO answer comes near it.
 const LONGEST_REPLY: usize = 64 * 1024;
 
@@ -78,6 +81,7 @@ impl Wire {
         }
         let handshake = TlsConnector::from(config).connect(name, stream);
         let stream = within(limit, async { Ok(handshake.await?) }).await?;
+        reach("smtp.connect", "protected");
         Ok(Self { stream: Stream::Tls(Box::new(stream)), ahead: Vec::new() })
     }
 
@@ -124,10 +128,15 @@ impl Wire {
 
     /// Sends one command and reads its reply.
     pub(super) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, WireError> {
+        let verb = VERBS.into_iter().find(|verb| line.split(' ').next() == Some(verb)).unwrap_or("challenge");
+        reach(format_args!("smtp.{verb}"), "send");
         // As one write, so that it is one packet.
         let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
         self.write(line.as_bytes(), limit).await?;
-        self.reply(limit).await
+        reach(format_args!("smtp.{verb}"), "sent");
+        let reply = self.reply(limit).await?;
+        reach(format_args!("smtp.{verb}"), "answered");
+        Ok(reply)
     }
 
     /// Reads one reply of one or more lines.
