@@ -26,6 +26,9 @@ const DRAIN: Duration = Duration::from_secs(25);
 const LOOK: Duration = Duration::from_secs(60);
 /// How often ended bodies are freed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// How often some bodies are read, and how many octets of them: each about once a week.
+const SCRUB: Duration = Duration::from_secs(5 * 60);
+const SCRUBBED: u64 = 64 << 20;
 /// How long a task waits after the spool failed.
 const SPOOL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -163,6 +166,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let attempts = joined(attempts).await?;
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
+    read_some(host).await;
     let counts = host.spool.counts(None).await?;
     Ok(Summary { accounts, runs, attempts, counts })
 }
@@ -181,6 +185,7 @@ pub async fn run(
     let (stop_delivery, delivery_stops) = watch::channel(false);
     let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
+    let scrubs = tokio::spawn(scrub(Arc::clone(&host), polls_stop.clone()));
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
@@ -208,6 +213,7 @@ pub async fn run(
             let _ = deliveries.await;
         }
         let _ = sweeps.await;
+        let _ = scrubs.await;
     };
     if tokio::time::timeout(DRAIN, rest).await.is_err() {
         tracing::warn!("not everything was finished in time; the rest is finished after the next start");
@@ -308,6 +314,28 @@ async fn sweep(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             _ = stop.changed() => {}
         }
+    }
+}
+
+/// Reads stored bodies again and again, so that damage is found while the server may still have the mail.
+async fn scrub(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        read_some(&host).await;
+        tokio::select! {
+            () = tokio::time::sleep(SCRUB) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn read_some(host: &Host) {
+    match host.spool.scrub(SCRUBBED, host.clock.now()).await {
+        Ok(scrubbed) => {
+            for (message, what) in scrubbed.damaged {
+                tracing::error!(message = %message.0.short(12), %what, "a stored body is damaged");
+            }
+        }
+        Err(error) => tracing::error!(%error, "stored bodies cannot be checked"),
     }
 }
 

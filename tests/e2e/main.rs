@@ -6,6 +6,7 @@ mod auth_flows;
 mod bad_input;
 mod cli;
 mod crash;
+mod damage;
 mod examples;
 mod hostile;
 mod mailboxes;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 
 use self::state::{Entry, Message, State, Stored};
+use crate::health::{Remedy, Scrubbed};
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Counts, EffectLease, EffectRecord, EffectState, History, Leases,
@@ -485,6 +486,15 @@ impl Spool for MemorySpool {
             }
         }
         Ok(swept)
+    }
+
+    /// Nothing here outlives the process, so nothing can be damaged.
+    async fn scrub(&self, _limit: u64, _now: Timestamp) -> Result<Scrubbed> {
+        Ok(Scrubbed::default())
+    }
+
+    async fn damaged(&self, _message: MessageId, _what: String, _now: Timestamp) -> Result<Remedy> {
+        Ok(Remedy::Sound)
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod account;
 mod auth;
+mod backup;
 mod check;
 mod demo;
+mod doctor;
 mod exit;
 mod init;
 mod once;
@@ -87,6 +89,10 @@ pub enum Verb {
     /// Look at what waits and what was set aside.
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Examine the state for damage, beside a running host or not; with --repair or --rebuild mend it.
+    Doctor(doctor::Args),
+    /// Copy the state to a new directory, beside a running host or not.
+    Backup(backup::Args),
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
@@ -148,6 +154,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Try(args) => try_message::try_message(&context, &args),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
+        Verb::Doctor(args) => doctor::doctor(&context, &args),
+        Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{Disposition, Name, Octets, Timestamp};
-use postroom_spool::{EffectLease, Leases, Settlement};
+use postroom_spool::{EffectLease, Leases, Remedy, Settlement};
 use tokio::task::JoinSet;
 
 pub use held::Held;
 
 use crate::config::Then;
 use crate::live::Live;
-use crate::pipeline::failed_task;
+use crate::pipeline::{RETRIEVAL, failed_task};
 use crate::progress::Progress;
 use crate::sinks::{DeliveryError, Job, Kind, Sink};
 use crate::supervise::Host;
@@ -131,6 +131,7 @@ async fn share<'a>(host: &'a Host, lease: &EffectLease) -> Option<tokio::sync::S
 async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {
     let body = match host.spool.open(lease.message).await {
         Ok(body) => body,
+        Err(postroom_spool::Error::Corrupt { what }) => return damaged(host, lease, what).await,
         Err(error) => return unreadable(host, &error),
     };
     let job = Job {
@@ -157,6 +158,23 @@ fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
             Settlement::Hold { at: host.clock.now().after(Duration::from_secs(60)), reason }
         }
         Disposition::Park | Disposition::Stop => Settlement::Park { reason },
+    }
+}
+
+/// What the server still has is retrieved again by the next poll; the effect is due when it is here.
+async fn damaged(host: &Host, lease: &EffectLease, what: String) -> Settlement {
+    tracing::error!(message = %lease.message.0.short(12), %what, "a body is damaged");
+    let now = host.clock.now();
+    let reason = format!("the message's body is damaged: {what}");
+    match host.spool.damaged(lease.message, what, now).await {
+        Ok(Remedy::Sound) => Settlement::Hold { at: now, reason },
+        Ok(Remedy::Retrieve) => Settlement::Hold {
+            at: now.after(RETRIEVAL),
+            reason: format!("{reason}; it is retrieved again by the next poll"),
+        },
+        Ok(Remedy::Lost) => Settlement::Park { reason },
+        // Should the database be damaged, recording this says so too, and stops the host.
+        Err(error) => unreadable(host, &error),
     }
 }
 

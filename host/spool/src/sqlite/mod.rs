@@ -2,16 +2,24 @@
 //!
 //! All changes go through one thread (`writer`), reads through connections of their own. SQL stays in here.
 
+mod backup;
+mod doctor;
+mod epoch;
 mod fault;
+mod health;
 mod inbox;
 mod ledger;
 mod notes;
+mod origin;
+mod orphans;
 mod outbox;
 mod polls;
 mod questions;
 mod readers;
+mod rebuild;
 mod recover;
 mod rows;
+mod scan;
 mod schema;
 mod seen;
 mod segments;
@@ -32,14 +40,16 @@ use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, Timestamp, Uid};
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 
+use self::epoch::Epoch;
 use self::fault::Outcome;
 use self::ledger::Observing;
 use self::polls::Polled;
-use self::readers::Readers;
+use self::readers::{Checked, Readers};
 #[cfg(test)]
-pub(crate) use self::schema::first_version;
+pub(crate) use self::schema::{earlier_version, first_version};
 pub(crate) use self::segments::Sizes;
 use self::writer::{Desk, Unit, Writer};
+use crate::health::{Remedy, Scrubbed};
 use crate::judge::Judge;
 use crate::ledger::{DeletePolicy, Listed, PollOutcome, Reconciled, Removable, Removals};
 use crate::records::{
@@ -78,16 +88,19 @@ impl SqliteSpool {
         recover::incoming(&incoming_directory(state))?;
         let opened = schema::open_writer(state).and_then(|mut sql| {
             recover::leases(&mut sql)?;
-            let segments = recover::bodies(&sql, &segment_directory(state), sizes)?;
-            Ok((sql, segments))
+            let keep = orphans::wanted(state, &sql)?;
+            let segments = recover::bodies(&sql, &segment_directory(state), sizes, keep.as_deref())?;
+            orphans::noticed(state)?;
+            // The names of new files and directories must outlast a power cut too, and the database what counts it.
+            File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
+            let epoch = Epoch::begin(state, &sql)?;
+            Ok((sql, segments, epoch))
         });
-        let (sql, segments) = opened.map_err(|fault| fault.into_error(state))?;
-        // The names of new files and directories must outlast a power cut too.
-        File::open(state).and_then(|directory| directory.sync_all()).map_err(making)?;
+        let (sql, segments, epoch) = opened.map_err(|fault| fault.into_error(state))?;
         let polled = Arc::new(Mutex::new(Polled::default()));
         let unwritten = polled.clone();
         let flush = move |sql: &Connection| polls::flush(sql, &unwritten);
-        let writer = Writer::start(sql, segments, state.to_owned(), flush)?;
+        let writer = Writer::start(sql, segments, epoch, state.to_owned(), flush)?;
         Ok(Self { writer: Some(writer), readers: Readers::new(state), polled, _lock: Some(lock) })
     }
 
@@ -98,6 +111,9 @@ impl SqliteSpool {
     /// When there is no state, or a newer version wrote it.
     pub fn open_readonly(state: &Path) -> Result<Self> {
         if !schema::exists(state) {
+            if state.is_dir() {
+                recover::may_begin(state)?;
+            }
             let source =
                 io::Error::new(io::ErrorKind::NotFound, format!("nothing is in {}", state.display()));
             return Err(Error::Io { doing: "find its database", source });
@@ -459,6 +475,33 @@ impl Spool for SqliteSpool {
             octets += self.write("spool.sweep_copy", move |unit| upkeep::copy_out(unit, segment)).await?;
         }
         Ok(Swept { bodies, octets })
+    }
+
+    async fn scrub(&self, limit: u64, now: Timestamp) -> Result<Scrubbed> {
+        let readers = self.readers.clone();
+        let Checked { sound, damaged, octets } = blocking(move || readers.check(limit, now)).await?;
+        let checked = (sound.len() + damaged.len()) as u64;
+        if !sound.is_empty() {
+            self.write("spool.scrub", move |unit| health::sound(unit, &sound, now)).await?;
+        }
+        let mut told = Vec::new();
+        for (message, what) in damaged {
+            match self.damaged(message, what.clone(), now).await? {
+                Remedy::Sound => {}
+                Remedy::Retrieve | Remedy::Lost => told.push((message, what)),
+            }
+        }
+        Ok(Scrubbed { checked, octets, damaged: told })
+    }
+
+    async fn damaged(&self, message: MessageId, what: String, now: Timestamp) -> Result<Remedy> {
+        let readers = self.readers.clone();
+        // Whoever says so may have looked before it was replaced.
+        let Some(place) = blocking(move || readers.damaged_at(message)).await? else {
+            return Ok(Remedy::Sound);
+        };
+        let what = life::clip(what);
+        self.write("spool.damaged", move |unit| health::damaged(unit, message, place, &what, now)).await
     }
 }
 

@@ -11,6 +11,7 @@ use postroom_failpoint::reach;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::epoch::Epoch;
 use super::fault::{Fault, Outcome, database};
 use super::segments::Segments;
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct Unit<'a> {
     pub(super) appended: bool,
     /// Segments that nothing points into once this is committed.
     pub(super) unneeded: Vec<u32>,
+    /// A server is asked to delete something once this is committed.
+    pub(super) deleting: bool,
 }
 
 /// One call on its way through the writer. The results differ in type, hence the trait object.
@@ -144,11 +147,12 @@ impl Writer {
     pub(super) fn start(
         sql: Connection,
         segments: Segments,
+        epoch: Epoch,
         state: PathBuf,
         flush: impl Fn(&Connection) -> Outcome<()> + Send + 'static,
     ) -> Result<Self> {
         let (jobs, queue) = channel();
-        let press = Press { sql, segments, state, flush: Box::new(flush) };
+        let press = Press { sql, segments, epoch, deleting: false, state, flush: Box::new(flush) };
         let thread = std::thread::Builder::new()
             .name("spool-writer".into())
             .spawn(move || press.work_off(&queue))
@@ -176,6 +180,9 @@ impl Drop for Writer {
 struct Press {
     sql: Connection,
     segments: Segments,
+    epoch: Epoch,
+    /// One of the batch is about to delete at a server.
+    deleting: bool,
     state: PathBuf,
     flush: Flush,
 }
@@ -215,6 +222,7 @@ impl Press {
         if let Err(fault) = (self.flush)(&self.sql) {
             tracing::warn!(error = %fault.into_error(&self.state), "the last times of success are not recorded");
         }
+        self.record_epoch();
         self.upkeep();
     }
 
@@ -244,6 +252,7 @@ impl Press {
             return self.lost(jobs, |state| database(&error, state, false));
         }
         let before = self.sql.total_changes();
+        self.deleting = false;
         let mut appended = vec![false; jobs.len()];
         let mut unneeded = Vec::new();
         for (job, appended) in jobs.iter_mut().zip(&mut appended) {
@@ -282,6 +291,9 @@ impl Press {
         }
         self.segments.committed();
         reach_all(jobs, "committed");
+        if self.deleting {
+            self.record_epoch();
+        }
         Tried::Committed(unneeded)
     }
 
@@ -289,13 +301,19 @@ impl Press {
     fn run(&mut self, job: &mut dyn Job, appended: &mut bool, unneeded: &mut Vec<u32>) -> bool {
         reach(job.name(), "begun");
         let mark = self.segments.mark();
-        let mut unit =
-            Unit { sql: &self.sql, segments: &mut self.segments, appended: false, unneeded: Vec::new() };
+        let mut unit = Unit {
+            sql: &self.sql,
+            segments: &mut self.segments,
+            appended: false,
+            unneeded: Vec::new(),
+            deleting: false,
+        };
         let done = (unit.sql.execute_batch("SAVEPOINT job").map_err(Fault::from))
             .and_then(|()| job.run(&mut unit))
             .and_then(|()| Ok(unit.sql.execute_batch("RELEASE job")?));
         let Err(fault) = done else {
             *appended = unit.appended;
+            self.deleting |= unit.deleting;
             unneeded.append(&mut unit.unneeded);
             return true;
         };
@@ -318,6 +336,12 @@ impl Press {
     fn lost(&self, jobs: &mut [Box<dyn Job>], error: impl Fn(&Path) -> Error) -> Tried {
         jobs.iter_mut().filter(|job| !job.failed()).for_each(|job| job.fail(error(&self.state)));
         Tried::Again
+    }
+
+    fn record_epoch(&mut self) {
+        if let Err(error) = self.epoch.record(&self.sql) {
+            tracing::error!(%error, "should an older copy of the database be put back now, that would not be noticed");
+        }
     }
 
     fn upkeep(&self) {
