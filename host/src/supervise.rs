@@ -27,6 +27,9 @@ const DRAIN: Duration = Duration::from_secs(25);
 const LOOK: Duration = Duration::from_secs(60);
 /// How often ended bodies are freed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
+/// How often some bodies are read, and how many octets of them: each about once a week.
+const SCRUB: Duration = Duration::from_secs(5 * 60);
+const SCRUBBED: u64 = 64 << 20;
 /// How long a task waits after the spool failed.
 const SPOOL_PAUSE: Duration = Duration::from_secs(5);
 
@@ -180,6 +183,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
     reach("once", "swept");
+    read_some(host).await;
     let counts = host.spool.counts(None).await?;
     let tallies = tallies(host, &accounts).await?;
     let resting = host.breakers.resting();
@@ -239,6 +243,7 @@ pub async fn run(
     tracing::info!(config = %config.display(), accounts = host.live.load().config.accounts.len(), "running");
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
     let requests = tokio::spawn(requests::serve(Arc::clone(&host), polls_stop.clone()));
+    let scrubs = tokio::spawn(scrub(Arc::clone(&host), polls_stop.clone()));
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
@@ -272,6 +277,7 @@ pub async fn run(
         reach("run", "deliveries");
         let _ = sweeps.await;
         reach("run", "sweeps");
+        let _ = scrubs.await;
         let _ = requests.await;
     };
     if tokio::time::timeout(DRAIN, rest).await.is_err() {
@@ -397,6 +403,28 @@ async fn sweep(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             _ = stop.changed() => {}
         }
+    }
+}
+
+/// Reads stored bodies again and again, so that damage is found while the server may still have the mail.
+async fn scrub(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        read_some(&host).await;
+        tokio::select! {
+            () = tokio::time::sleep(SCRUB) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn read_some(host: &Host) {
+    match host.spool.scrub(SCRUBBED, host.clock.now()).await {
+        Ok(scrubbed) => {
+            for (message, what) in scrubbed.damaged {
+                tracing::error!(message = %message.0.short(12), %what, "a stored body is damaged");
+            }
+        }
+        Err(error) => tracing::error!(%error, "stored bodies cannot be checked"),
     }
 }
 

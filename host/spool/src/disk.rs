@@ -23,6 +23,8 @@ pub enum Kind {
     Incoming,
     /// The database as the spool itself makes it; the rest is SQLite's.
     Database,
+    /// The count of starts and messages beside the database.
+    Epoch,
     /// The state directory and those in it.
     Directory,
 }
@@ -150,6 +152,7 @@ impl Disk {
             Kind::Segment => "disk.segment_create",
             Kind::Incoming => "disk.incoming_create",
             Kind::Database => "disk.database_create",
+            Kind::Epoch => "disk.epoch_create",
             Kind::Directory => "disk.directory_create",
         };
         let make = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
@@ -159,7 +162,7 @@ impl Disk {
 
     /// Opens a file that is there.
     pub(crate) fn open(&self, kind: Kind, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = open_regular(path, true)?;
         Ok(File { file, path: path.to_owned(), kind, disk: self.clone() })
     }
 
@@ -180,6 +183,7 @@ impl Disk {
             Kind::Segment => "disk.segment_delete",
             Kind::Incoming => "disk.incoming_delete",
             Kind::Database => "disk.database_delete",
+            Kind::Epoch => "disk.epoch_delete",
             Kind::Directory => "disk.directory_delete",
         };
         self.perform(place, path, &Op::Remove, || fs::remove_file(path))
@@ -227,6 +231,24 @@ impl Disk {
     }
 }
 
+/// Opens what must be a plain file: a link would lead elsewhere, a pipe would be waited for.
+///
+/// # Errors
+/// `InvalidInput` when it is something else.
+pub(crate) fn open_regular(path: &Path, write: bool) -> io::Result<fs::File> {
+    use rustix::fs::OFlags;
+    let other =
+        || io::Error::new(io::ErrorKind::InvalidInput, "something that is no plain file is in its place");
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
+    let file =
+        file.map_err(|error| match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::LOOP | rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO) => other(),
+            _ => error,
+        })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(other()) }
+}
+
 impl From<Refusal> for io::Error {
     fn from(refusal: Refusal) -> Self {
         Self::from_raw_os_error(refusal.errno)
@@ -255,6 +277,7 @@ impl File {
             Kind::Segment => "disk.segment_write",
             Kind::Incoming => "disk.incoming_write",
             Kind::Database => "disk.database_write",
+            Kind::Epoch => "disk.epoch_write",
             Kind::Directory => "disk.directory_write",
         };
         fail(place, "before")?;
@@ -274,6 +297,7 @@ impl File {
             Kind::Segment => "disk.segment_sync",
             Kind::Incoming => "disk.incoming_sync",
             Kind::Database => "disk.database_sync",
+            Kind::Epoch => "disk.epoch_sync",
             Kind::Directory => "disk.directory_sync",
         };
         self.disk.perform(place, &self.path, &Op::Sync, || self.file.sync_data())
@@ -285,6 +309,7 @@ impl File {
             Kind::Segment => "disk.segment_cut",
             Kind::Incoming => "disk.incoming_cut",
             Kind::Database => "disk.database_cut",
+            Kind::Epoch => "disk.epoch_cut",
             Kind::Directory => "disk.directory_cut",
         };
         self.disk.perform(place, &self.path, &Op::SetLen(len), || self.file.set_len(len))

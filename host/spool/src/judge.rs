@@ -61,6 +61,8 @@ pub(crate) struct Row {
     pub(crate) mark: Mark,
     /// Size of the message stored here; needed only while no listed size is recorded.
     pub(crate) stored: Option<u64>,
+    /// Its octets here are damaged: they have to be retrieved again.
+    pub(crate) damaged: bool,
 }
 
 impl Row {
@@ -124,6 +126,9 @@ fn size_of(listing: &[Listed], index: usize) -> Option<u64> {
 pub(crate) fn reconcile(rows: &[Row], listing: &[Listed], polled: bool) -> Reconciled {
     let mut found = Reconciled { first: rows.is_empty() && !polled, ..Reconciled::default() };
     meet(rows, listing, |row, entries| match row {
+        Some((_, row)) if row.mark.removed.is_none() && row.damaged && !entries.is_empty() => {
+            found.new.extend(entries);
+        }
         Some((_, row)) if row.mark.removed.is_none() => {
             found.vanished += u64::from(entries.is_empty() && row.there());
             for index in entries {
@@ -379,6 +384,10 @@ impl Judge {
             DeletePolicy::Spooled { .. } if !held.here && held.state == MessageState::Done => {
                 let (copies, _) = effects(&held.place)?;
                 return Ok((copies == 0).then_some(Why::NoCopy));
+            }
+            // They are damaged, and still needed: the server's are the only ones.
+            DeletePolicy::Spooled { .. } if !held.here && held.state != MessageState::Discarded => {
+                return Ok(Some(Why::NoCopy));
             }
             DeletePolicy::Spooled { after } => return Ok(self.too_young(held.retrieved, after)),
             DeletePolicy::Done { after, .. } => after,

@@ -21,6 +21,7 @@ pub mod disk;
 #[allow(dead_code, unreachable_pub, reason = "only a watched disk uses all of it")]
 mod disk;
 mod error;
+mod health;
 mod judge;
 mod ledger;
 mod life;
@@ -35,6 +36,9 @@ mod tests;
 
 pub use body::{Body, Incoming, Sealed};
 pub use error::Error;
+pub use health::{
+    BackedUp, Finding, Findings, RESTORED, Rebuilt, Remedy, Repaired, Scrubbed, Severity, Told, recovered,
+};
 pub use ledger::{DeletePolicy, Kept, Listed, Outlook, PollOutcome, Reconciled, Removable, Removals, Why};
 pub use memory::MemorySpool;
 pub use operator::{Aside, Decided, Refusal, Selected, Selection};
@@ -483,4 +487,21 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be written.
     async fn sweep(&self, keep: Duration, now: Timestamp) -> Result<Swept>;
+
+    /// Reads bodies that were not read for a week, the longest first: about `limit` octets of them, and at least one. Each
+    /// that is damaged is told to [`Spool::damaged`].
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    async fn scrub(&self, limit: u64, now: Timestamp) -> Result<Scrubbed>;
+
+    /// A body could not be read because it is damaged ([`Error::Corrupt`] of [`Spool::open`]); `what` says how. It is read
+    /// once more. When it is damaged, it is marked: [`Spool::reconcile`] lists it as new while the server has it,
+    /// [`Spool::admit`] of the same message replaces the octets and makes due what waits for them, and nothing else of the
+    /// message changes. When the server has it no more, a message that waits is quarantined (but one that is leased is its
+    /// holder's to settle); one that ended stays as it is.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    async fn damaged(&self, message: MessageId, what: String, now: Timestamp) -> Result<Remedy>;
 }

@@ -195,6 +195,26 @@ pub(crate) const STILL_THERE: &str = "listed again after its removal";
 /// The server gave it out once more after it confirmed the deletion.
 pub(crate) const SHOWN_AGAIN: &str = "retrieved again after its removal";
 
+/// The body of a message cannot be read as it was written.
+pub(crate) fn damaged(what: &str) -> String {
+    clip(format!("its body is damaged: {what}"))
+}
+
+/// Why a message whose body is damaged is set aside.
+pub(crate) fn lost(what: &str) -> String {
+    clip(format!("its body is damaged, and the server has it no more: {what}"))
+}
+
+/// The octets are back.
+pub(crate) const RESTORED: &str = "its body was damaged and has been retrieved again";
+
+/// The first line after a rebuilding.
+pub(crate) const REBUILT_EVENT: &str = "rebuilt from its segment";
+
+/// Why a rebuilt message does not run by itself.
+pub(crate) const REBUILT: &str =
+    "rebuilt: what was already done with it is not known any more; `postroom queue retry` runs it again";
+
 /// A run that is not, or no longer, leased.
 pub(crate) fn not_leased(message: MessageId, attempt: u32) -> Error {
     Error::Conflict(format!("attempt {attempt} at message {message} is over already"))

@@ -123,9 +123,16 @@ impl From<postroom_spool::Error> for Failure {
                 Exit::TemporaryFailure
             }
             postroom_spool::Error::Conflict(_) => Exit::Software,
+            postroom_spool::Error::Corrupt { .. } => Exit::Data,
             _ => Exit::Io,
         };
-        Self::new(exit, error)
+        let damaged = exit == Exit::Data;
+        let failure = Self::new(exit, error);
+        match damaged {
+            true => failure
+                .hint("`postroom doctor` says what is damaged and what can be done; it changes nothing"),
+            false => failure,
+        }
     }
 }
 

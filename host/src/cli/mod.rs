@@ -3,8 +3,10 @@
 
 mod account;
 mod auth;
+mod backup;
 mod check;
 mod demo;
+mod doctor;
 mod exit;
 mod init;
 mod once;
@@ -92,6 +94,10 @@ pub enum Verb {
     /// Look at what waits and what was set aside, and decide over it.
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Examine the state for damage, beside a running host or not; with --repair or --rebuild mend it.
+    Doctor(doctor::Args),
+    /// Copy the state to a new directory, beside a running host or not.
+    Backup(backup::Args),
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
@@ -155,6 +161,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
+        Verb::Doctor(args) => doctor::doctor(&context, &args),
+        Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use postroom_failpoint::reach;
 use postroom_mail::rules::neutral;
 use postroom_mail::{Disposition, Name, Octets, Timestamp};
-use postroom_spool::{EffectLease, Leases, Settlement};
+use postroom_spool::{EffectLease, Leases, Remedy, Settlement};
 use tokio::task::JoinSet;
 
 pub use breaker::{Breakers, Resting};
@@ -19,7 +19,7 @@ use self::breaker::Trouble;
 
 use crate::config::Then;
 use crate::live::Live;
-use crate::pipeline::failed_task;
+use crate::pipeline::{RETRIEVAL, failed_task};
 use crate::progress::Progress;
 use crate::sinks::{DeliveryError, InDoubt, Job, Kind, Scope, Sink};
 use crate::supervise::Host;
@@ -143,6 +143,7 @@ async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> 
     }
     let body = match host.spool.open(lease.message).await {
         Ok(body) => body,
+        Err(postroom_spool::Error::Corrupt { what }) => return damaged(host, lease, what).await,
         Err(error) => return unreadable(host, &error),
     };
     let job = Job {
@@ -180,11 +181,28 @@ fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
     }
 }
 
+/// What the server still has is retrieved again by the next poll; the effect is due when it is here.
+async fn damaged(host: &Host, lease: &EffectLease, what: String) -> Settlement {
+    tracing::error!(message = %lease.message.0.short(12), %what, "a body is damaged");
+    let now = host.clock.now();
+    let reason = format!("the message's body is damaged: {what}");
+    match host.spool.damaged(lease.message, what, now).await {
+        Ok(Remedy::Sound) => Settlement::Hold { at: now, reason },
+        Ok(Remedy::Retrieve) => Settlement::Hold {
+            at: now.after(RETRIEVAL),
+            reason: format!("{reason}; it is retrieved again by the next poll"),
+        },
+        Ok(Remedy::Lost) => Settlement::Park { reason },
+        // Should the database be damaged, recording this says so too, and stops the host.
+        Err(error) => unreadable(host, &error),
+    }
+}
+
 /// What is set aside because its delivery is in doubt, with what the operator needs to decide.
 fn held_in_doubt(doubts: u32, what: &str) -> Settlement {
     let times = if doubts == 1 { "once".to_owned() } else { format!("{doubts} times") };
     let reason = format!(
-        "in doubt: the message was handed over {times} and may have arrived; {what}. Look at the receiving side, then \
+        "in doubt: the message was handed over {times} and may have arrived; {what}. Look at the receiving side, then \\
          `postroom queue retry` sends it again and `postroom queue release` lets go of it"
     );
     Settlement::Doubt { at: None, reason }

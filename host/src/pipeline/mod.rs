@@ -12,7 +12,7 @@ use std::time::Duration;
 use postroom_failpoint::reach;
 use postroom_mail::{Disposition, Octets, Plan, StepTrace, Verdict};
 use postroom_sandbox::{KvRead, Message};
-use postroom_spool::{Leases, MessageLease, Spool};
+use postroom_spool::{Leases, MessageLease, Remedy, Spool};
 use tokio::task::JoinSet;
 
 pub use chain::RunFailure;
@@ -26,6 +26,9 @@ use crate::supervise::Host;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a message waits that was not looked at, because its account or the sandbox was not ready.
 const NOT_READY: Duration = Duration::from_secs(60);
+
+/// How long a message waits whose damaged body is to be retrieved again; it is due at once when it is here.
+pub(crate) const RETRIEVAL: Duration = Duration::from_secs(15 * 60);
 
 /// Runs everything that is due, and what comes due meanwhile, and returns how many runs there were.
 ///
@@ -172,12 +175,33 @@ async fn settle_unreadable(
     error: &postroom_spool::Error,
 ) -> Result<(), postroom_spool::Error> {
     tracing::error!(message = %lease.message.0.short(12), %error, "a body cannot be read");
+    if let postroom_spool::Error::Corrupt { what } = error {
+        return settle_damaged(host, lease, what).await;
+    }
     let now = host.clock.now();
     match error.disposition() {
         Disposition::Retry { .. } => {
             host.spool.put_back(lease, now.after(NOT_READY), error.to_string(), now).await
         }
         Disposition::Park | Disposition::Stop => set_aside(host, lease, error.to_string(), Vec::new()).await,
+    }
+}
+
+/// What the server still has is retrieved again by the next poll; the message is due when it is here.
+async fn settle_damaged(host: &Host, lease: MessageLease, what: &str) -> Result<(), postroom_spool::Error> {
+    let now = host.clock.now();
+    match host.spool.damaged(lease.message, what.to_owned(), now).await? {
+        Remedy::Sound => {
+            host.spool.put_back(lease, now, "its body was moved meanwhile".to_owned(), now).await
+        }
+        Remedy::Retrieve => {
+            let reason = format!("its body is damaged and is retrieved again by the next poll: {what}");
+            host.spool.put_back(lease, now.after(RETRIEVAL), reason, now).await
+        }
+        Remedy::Lost => {
+            let reason = format!("its body is damaged, and the server has it no more: {what}");
+            set_aside(host, lease, reason, Vec::new()).await
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use postroom_mail::Timestamp;
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, arrival, effect, lease_one, listed, name, plan};
-use crate::{DeletePolicy, Error, MessageState, Settlement, Why};
+use crate::{DeletePolicy, Error, MessageState, Remedy, Settlement, Why};
 
 const NOW: Timestamp = Timestamp(2000);
 
@@ -14,6 +14,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_sweep_frees_what_ended_long_ago(factory()).await;
     a_sweep_keeps_what_is_open(factory()).await;
     a_sweep_keeps_the_only_copy(factory()).await;
+    what_is_sound_is_not_marked_as_damaged(factory()).await;
 }
 
 async fn a_sweep_frees_what_ended_long_ago(spool: Fresh) {
@@ -82,4 +83,14 @@ async fn a_sweep_keeps_what_is_open(spool: Fresh) {
     {
         assert_eq!(sample::octets(&spool.open(message).await.unwrap()), octets);
     }
+}
+
+async fn what_is_sound_is_not_marked_as_damaged(spool: Fresh) {
+    let later = Timestamp(NOW.0 + 8 * 24 * 3_600_000);
+    let message = admit(&*spool, "sound", b"octets").await;
+    assert_eq!(spool.scrub(u64::MAX, later).await.unwrap().damaged, []);
+    let remedy = spool.damaged(message, "so it seemed".to_owned(), later).await.unwrap();
+    assert_eq!(remedy, Remedy::Sound);
+    assert_eq!(spool.reconcile(&name("shop"), &[listed("sound", 6)]).await.unwrap().known, 1);
+    assert_eq!(sample::octets(&spool.open(message).await.unwrap()), b"octets");
 }

@@ -27,6 +27,7 @@ impl State {
             ordinal: *ordinal,
             mark: entry.mark,
             stored: entry.message.map(|index| self.messages[index].provenance.size),
+            damaged: false,
         };
         self.rows_of(account).map(row).collect()
     }

@@ -4,9 +4,11 @@ use postroom_mail::{MessageId, Plan, StepTrace, Timestamp, Verdict};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Outcome;
+use super::origin::Origin;
 use super::rows::{self, PROVENANCE, event, repeating_event, signed};
+use super::segments::Place;
 use super::writer::Unit;
-use super::{notes, operator, outbox};
+use super::{health, notes, operator, outbox};
 use crate::Error;
 use crate::life;
 use crate::records::{Admitted, Arrival, MessageLease, MessageState};
@@ -23,6 +25,7 @@ fn admit_one(unit: &mut Unit<'_>, arrival: &Arrival) -> Outcome<Admitted> {
     let (seq, new) = match rows::sequence(unit.sql, message)? {
         Some(seq) => {
             shown_again(unit, seq, provenance.retrieved)?;
+            health::restore(unit, arrival, seq)?;
             (seq, false)
         }
         None => (insert(unit, arrival, message)?, true),
@@ -69,15 +72,10 @@ fn shown_again(unit: &Unit<'_>, seq: i64, retrieved: Timestamp) -> Outcome<()> {
 
 fn insert(unit: &mut Unit<'_>, arrival: &Arrival, message: MessageId) -> Outcome<i64> {
     let provenance = &arrival.provenance;
-    unit.appended = true;
-    let place = unit.segments.append(message, &arrival.body)?;
-    let mut extend = unit.sql.prepare_cached(
-        "INSERT INTO segments (number, end) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET end = excluded.end",
-    )?;
-    extend.execute(params![place.segment, signed(place.end(provenance.size))])?;
+    let place = append(unit, arrival, message)?;
     let mut add = unit.sql.prepare_cached(
-        "INSERT INTO messages (id, account, uid, ordinal, digest, size, retrieved, state, due, segment, offset, crc)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'spooled', ?7, ?8, ?9, ?10)",
+        "INSERT INTO messages (id, account, uid, ordinal, digest, size, retrieved, state, due, segment, offset, crc, checked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'spooled', ?7, ?8, ?9, ?10, ?7)",
     )?;
     let seq = add.insert(params![
         message.0.0,
@@ -93,6 +91,17 @@ fn insert(unit: &mut Unit<'_>, arrival: &Arrival, message: MessageId) -> Outcome
     ])?;
     event(unit.sql, seq, provenance.retrieved, &life::retrieved(provenance))?;
     Ok(seq)
+}
+
+/// The octets to the segment; where they are now.
+pub(super) fn append(unit: &mut Unit<'_>, arrival: &Arrival, message: MessageId) -> Outcome<Place> {
+    unit.appended = true;
+    let place = unit.segments.append(&Origin::of(&arrival.provenance), message, &arrival.body)?;
+    let mut extend = unit.sql.prepare_cached(
+        "INSERT INTO segments (number, end) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET end = excluded.end",
+    )?;
+    extend.execute(params![place.segment, signed(place.end(arrival.provenance.size))])?;
+    Ok(place)
 }
 
 /// Takes due messages, oldest admission first.

@@ -19,7 +19,8 @@ use crate::seen::Observed;
 fn load(sql: &Connection, account: &AccountId) -> Outcome<Vec<Row>> {
     let mut query = sql.prepare_cached(
         "SELECT uid, ordinal, size, deleting, removed, absent, since, shown,
-            CASE WHEN size IS NULL THEN (SELECT m.size FROM messages m WHERE m.seq = ledger.message) END
+            CASE WHEN size IS NULL THEN (SELECT m.size FROM messages m WHERE m.seq = ledger.message) END,
+            coalesce(message IN (SELECT d.seq FROM messages d WHERE d.damaged IS NOT NULL AND d.segment IS NOT NULL), 0)
          FROM ledger WHERE account = ?1 ORDER BY uid, ordinal",
     )?;
     let rows = query.query_map(params![account.as_str()], |row| {
@@ -33,7 +34,7 @@ fn load(sql: &Connection, account: &AccountId) -> Outcome<Vec<Row>> {
             shown: row.get(7)?,
         };
         let stored = row.get::<_, Option<i64>>(8)?.map(unsigned);
-        Ok(Row { uid: Uid(row.get(0)?), ordinal: row.get(1)?, mark, stored })
+        Ok(Row { uid: Uid(row.get(0)?), ordinal: row.get(1)?, mark, stored, damaged: row.get(9)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -180,7 +181,8 @@ fn candidates(
     uid: Option<&Uid>,
 ) -> Outcome<Vec<(Candidate<i64>, Place)>> {
     let mut query = sql.prepare_cached(
-        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state, m.segment IS NOT NULL,
+        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state,
+            m.segment IS NOT NULL AND m.damaged IS NULL,
             m.dropped IS NOT NULL, l.absent
          FROM ledger l LEFT JOIN messages m ON m.seq = l.message
          WHERE l.account = ?1 AND (?2 IS NULL OR l.uid = ?2) ORDER BY l.uid, l.ordinal",
@@ -246,6 +248,7 @@ pub(super) fn deleting(unit: &mut Unit<'_>, marked: &[Marked], now: Timestamp) -
         "UPDATE ledger SET deleting = ?5, size = coalesce(size, ?6)
          WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND message = ?4 AND removed IS NULL",
     )?;
+    unit.deleting = true;
     for proof in marked {
         if let Some(seq) = rows::sequence(unit.sql, proof.message)? {
             let (account, size) = (proof.account.as_str(), proof.size.map(signed));

@@ -1,5 +1,6 @@
 //! The start after a stop of any kind: what was leased is put back, what was never committed is cut off. Doing it
-//! twice changes nothing more.
+//! twice changes nothing more. A state whose database is gone is not begun anew, and what an older copy of the database
+//! does not know is kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +11,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::fault::Outcome;
 use super::rows::unsigned;
-use super::schema;
 use super::segments::{self, Segments, Sizes};
+use super::{epoch, orphans, schema};
 use crate::disk::{Disk, Kind};
 use crate::{Error, Result};
 
@@ -52,13 +53,59 @@ pub(super) fn log(disk: &Disk, state: &Path) -> Result<()> {
 pub(super) fn incoming(disk: &Disk, directory: &Path) -> Result<()> {
     let failed = |source| Error::Io { doing: "clear away unfinished arrivals", source };
     for entry in fs::read_dir(directory).map_err(failed)? {
-        disk.remove(Kind::Incoming, &entry.map_err(failed)?.path()).map_err(failed)?;
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            tracing::warn!(path = %entry.path().display(), "a directory is where mail arrives; it is left alone");
+            continue;
+        }
+        disk.remove(Kind::Incoming, &entry.path()).map_err(failed)?;
     }
     Ok(())
 }
 
-/// Cuts every segment to what is committed of it, deletes those of which nothing is, and goes on with the last.
-pub(super) fn bodies(sql: &Connection, disk: &Disk, directory: &Path, sizes: Sizes) -> Outcome<Segments> {
+/// Whether a new database may be made here: not where there was one.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the database is gone from a state that has been used.
+pub(super) fn may_begin(state: &Path) -> Result<bool> {
+    let used = used(state);
+    match fs::symlink_metadata(state.join(schema::FILE)) {
+        Ok(meta) if !meta.is_file() => Err(lost(state, "is no plain file")),
+        Ok(meta) if meta.len() == 0 && used => Err(lost(state, "is empty")),
+        Err(_) if used => Err(lost(state, "is missing")),
+        Ok(_) | Err(_) => Ok(!used),
+    }
+}
+
+/// Whether mail was here.
+fn used(state: &Path) -> bool {
+    let segments = fs::read_dir(state.join("segments"));
+    let kept = segments.into_iter().flatten().flatten().any(|entry| {
+        segments::number(&entry.path()).is_some() && entry.metadata().is_ok_and(|meta| meta.len() > 0)
+    });
+    kept || epoch::path(state).exists() || orphans::any(state)
+}
+
+/// The database is not what it was.
+pub(super) fn lost(state: &Path, how: &str) -> Error {
+    Error::Corrupt {
+        what: format!(
+            "the database {} {how}, but this state has been used: put back a backup of it, or run `postroom doctor --rebuild`, \
+             which makes a new one from the mail in the segments; nothing was changed",
+            state.join(schema::FILE).display()
+        ),
+    }
+}
+
+/// Cuts every segment to what is committed of it, deletes those of which nothing is, and goes on with the last. With
+/// `keep`, whole records that the database does not know go there first.
+pub(super) fn bodies(
+    sql: &Connection,
+    disk: &Disk,
+    directory: &Path,
+    sizes: Sizes,
+    keep: Option<&Path>,
+) -> Outcome<Segments> {
     let mut committed = BTreeMap::new();
     let mut query = sql.prepare("SELECT number, end FROM segments")?;
     let mut rows = query.query([])?;
@@ -71,7 +118,15 @@ pub(super) fn bodies(sql: &Connection, disk: &Disk, directory: &Path, sizes: Siz
         let path = entry.map_err(failed)?.path();
         let Some(number) = segments::number(&path) else { continue };
         last = last.max(number);
-        cut(disk, &path, committed.get(&number).copied()).map_err(failed)?;
+        if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file()) {
+            tracing::error!(path = %path.display(), "something that is no plain file is in the place of a segment");
+            continue;
+        }
+        let end = committed.get(&number).copied();
+        if let Some(keep) = keep {
+            orphans::keep(sql, &path, end.unwrap_or(0), keep)?;
+        }
+        cut(disk, &path, end).map_err(failed)?;
     }
     for (number, end) in &committed {
         let path = segments::path(directory, *number);

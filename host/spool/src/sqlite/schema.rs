@@ -10,12 +10,13 @@ use postroom_failpoint::reach;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::fault::{Fault, Outcome};
+use super::recover;
 use crate::Error;
 use crate::disk::{Disk, Kind};
 
 /// The schema this version writes.
 pub(super) const VERSION: u32 = 3;
-const FILE: &str = "postroom.db";
+pub(super) const FILE: &str = "postroom.db";
 /// Pages of the write-ahead log before a commit must carry a checkpoint; the writer makes them earlier, when idle.
 const CHECKPOINT_PAGES: u32 = 10_000;
 /// `PRAGMA synchronous` reads back as this for FULL.
@@ -183,6 +184,7 @@ CREATE TABLE tallies (
 
 /// The one connection that writes; makes or brings forward the tables.
 pub(super) fn open_writer(state: &Path, disk: &Disk) -> Outcome<Connection> {
+    let anew = recover::may_begin(state)?;
     // SQLite would make it readable for all, and gives its log the mode of the database.
     if !exists(state) {
         let private = disk.create(Kind::Database, &state.join(FILE));
@@ -206,7 +208,7 @@ pub(super) fn open_writer(state: &Path, disk: &Disk) -> Outcome<Connection> {
         }));
     }
     connection.set_prepared_statement_cache_capacity(64);
-    bring_forward(&mut connection)?;
+    bring_forward(&mut connection, state, anew)?;
     Ok(connection)
 }
 
@@ -238,6 +240,13 @@ pub(super) fn exists(state: &Path) -> bool {
     state.join(FILE).exists()
 }
 
+/// A connection that leaves the files as they are, also the log, when it ends.
+pub(super) fn open_untouched(state: &Path, disk: &Disk) -> Outcome<Connection> {
+    let connection = open_reader(state, disk)?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
 /// The schema a database has; 0 is an empty one.
 pub(super) fn version(connection: &Connection) -> Outcome<u32> {
     let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -247,9 +256,12 @@ pub(super) fn version(connection: &Connection) -> Outcome<u32> {
     Ok(found)
 }
 
-fn bring_forward(connection: &mut Connection) -> Outcome<()> {
+fn bring_forward(connection: &mut Connection, state: &Path, anew: bool) -> Outcome<()> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
+    if found == 0 && !anew {
+        return Err(recover::lost(state, "has no tables").into());
+    }
     for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3]) {
         if version > found {
             transaction.execute_batch(step)?;
@@ -268,8 +280,16 @@ fn bring_forward(connection: &mut Connection) -> Outcome<()> {
 /// Makes a state as the first version left it.
 #[cfg(test)]
 pub(crate) fn first_version(state: &Path) -> Connection {
+    earlier_version(state, 1)
+}
+
+/// Makes a state as an earlier version left it.
+#[cfg(test)]
+pub(crate) fn earlier_version(state: &Path, version: u32) -> Connection {
     let sql = Connection::open(state.join(FILE)).unwrap();
-    sql.execute_batch(VERSION_1).unwrap();
-    sql.pragma_update(None, "user_version", 1).unwrap();
+    for (_, step) in (1..=version).zip([VERSION_1, VERSION_2, VERSION_3]) {
+        sql.execute_batch(step).unwrap();
+    }
+    sql.pragma_update(None, "user_version", version).unwrap();
     sql
 }

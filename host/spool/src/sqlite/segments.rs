@@ -2,7 +2,8 @@
 //! the rows that point into them belong to the database, and only they make a record exist.
 //!
 //! A record is: magic (4 octets), length (u64), message id (32), CRC32C of the octets (u32), the octets; numbers are
-//! big-endian.
+//! big-endian. Before it stands its origin (`origin`), so that a segment alone says whose mail it holds; what the first
+//! versions wrote has none. Rows point at the record, not at the origin.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 
 use postroom_mail::MessageId;
 
+use super::origin::Origin;
 use crate::body::{Body, Sealed, each_chunk};
-use crate::disk::{self, Disk, Kind};
+use crate::disk::{self, Disk, Kind, open_regular};
 use crate::{Error, Result};
 
-const MAGIC: [u8; 4] = *b"PMR1";
+pub(super) const MAGIC: [u8; 4] = *b"PMR1";
 /// Length of what precedes the octets of a record.
-const HEADER: u64 = 4 + 8 + 32 + 4;
+pub(super) const HEADER: u64 = 4 + 8 + 32 + 4;
 
 /// How much goes where.
 #[derive(Clone, Copy, Debug)]
@@ -87,15 +89,22 @@ impl Segments {
     }
 
     /// Appends a record. It is durable only after [`Segments::sync`].
-    pub(super) fn append(&mut self, message: MessageId, body: &Sealed) -> Result<Place> {
+    pub(super) fn append(&mut self, origin: &Origin, message: MessageId, body: &Sealed) -> Result<Place> {
         self.check_room(body.size())?;
-        self.append_with(message, body.size(), body.crc(), |take| body.each(take))
+        self.append_with(origin, message, body.size(), body.crc(), |take| body.each(take))
     }
 
     /// Appends a record read from another segment.
-    pub(super) fn copy(&mut self, message: MessageId, from: Place, size: u64) -> Result<Place> {
+    pub(super) fn copy(
+        &mut self,
+        origin: &Origin,
+        message: MessageId,
+        from: Place,
+        size: u64,
+    ) -> Result<Place> {
         let file = open_checked(&self.directory, message, from, size)?;
-        self.append_with(message, size, from.crc, |take| each_chunk(&file, from.offset + HEADER, size, take))
+        let octets = from.offset + HEADER;
+        self.append_with(origin, message, size, from.crc, |take| each_chunk(&file, octets, size, take))
     }
 
     /// Refuses mail before the disk is full to the last block. Where the system does not say, writing will tell.
@@ -112,15 +121,19 @@ impl Segments {
 
     fn append_with(
         &mut self,
+        origin: &Origin,
         message: MessageId,
         size: u64,
         crc: u32,
         each: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
     ) -> Result<Place> {
         let directory = self.directory.clone();
-        let written = self.room_for(size).and_then(|active| {
-            let place = Place { segment: active.number, offset: active.len, crc };
+        let origin = origin.encode();
+        let before = origin.len() as u64;
+        let written = self.room_for(before.saturating_add(size)).and_then(|active| {
+            let place = Place { segment: active.number, offset: active.len + before, crc };
             active.unsynced = true;
+            active.file.write_all_at(&origin, active.len)?;
             write_record(&active.file, place, message, size, each)?;
             active.len = place.end(size);
             Ok(place)
@@ -267,9 +280,13 @@ fn open_checked(directory: &Path, message: MessageId, place: Place, size: u64) -
     let sorted = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => damaged("the file is missing"),
         io::ErrorKind::UnexpectedEof => damaged("the file ends inside the message"),
+        io::ErrorKind::InvalidInput => damaged(&source.to_string()),
+        _ if source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            damaged("the disk cannot read it any more")
+        }
         _ => Error::Io { doing: "read a message", source },
     };
-    let file = File::open(&path).map_err(sorted)?;
+    let file = open_regular(&path, false).map_err(sorted)?;
     let mut found = [0; HEADER as usize];
     file.read_exact_at(&mut found, place.offset).map_err(sorted)?;
     if found != header(message, size, place.crc) {
@@ -287,7 +304,7 @@ fn open_checked(directory: &Path, message: MessageId, place: Place, size: u64) -
     Ok(file)
 }
 
-fn header(message: MessageId, size: u64, crc: u32) -> [u8; HEADER as usize] {
+pub(super) fn header(message: MessageId, size: u64, crc: u32) -> [u8; HEADER as usize] {
     let mut header = [0; HEADER as usize];
     header[..4].copy_from_slice(&MAGIC);
     header[4..12].copy_from_slice(&size.to_be_bytes());

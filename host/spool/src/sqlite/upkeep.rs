@@ -1,11 +1,12 @@
 //! Frees the disk from bodies nobody needs any more. Owns the decision which segment goes; never touches a body whose
 //! message is not ended.
 
-use postroom_mail::{Digest, MessageId, Timestamp};
+use postroom_mail::Timestamp;
 use rusqlite::params;
 
 use super::fault::{Fault, Outcome};
-use super::rows::{self, signed, unsigned};
+use super::origin::Origin;
+use super::rows::{self, PROVENANCE, signed, unsigned};
 use super::segments::Place;
 use super::writer::Unit;
 use crate::Error;
@@ -18,7 +19,7 @@ const SPARSE: u64 = 5;
 /// Marks bodies that ended until `until` as gone: at most [`SLICE`]; answers how many.
 pub(super) fn forget(unit: &mut Unit<'_>, until: Timestamp) -> Outcome<usize> {
     let mut set = unit.sql.prepare_cached(
-        "UPDATE messages SET segment = NULL WHERE seq IN (
+        "UPDATE messages SET segment = NULL, damaged = NULL WHERE seq IN (
             SELECT m.seq FROM messages m
             WHERE m.segment IS NOT NULL AND m.ended IS NOT NULL AND m.ended <= ?1
                 AND m.state IN ('done', 'discarded')
@@ -85,21 +86,25 @@ fn free(unit: &mut Unit<'_>, number: u32) -> Outcome<u64> {
 /// Copies what is needed of a segment to the one being written, and frees it. When something of it is damaged, that
 /// stays where it is, and so does the segment.
 pub(super) fn copy_out(unit: &mut Unit<'_>, number: u32) -> Outcome<u64> {
-    let mut query =
-        unit.sql.prepare_cached("SELECT seq, id, offset, crc, size FROM messages WHERE segment = ?1")?;
-    let bodies = query.query_map(params![number], |row| {
-        let place = Place { segment: number, offset: unsigned(row.get(2)?), crc: row.get(3)? };
-        Ok((row.get::<_, i64>(0)?, MessageId(Digest(row.get(1)?)), place, unsigned(row.get(4)?)))
-    })?;
-    let bodies: Vec<_> = bodies.collect::<Result<_, _>>()?;
+    let mut query = unit.sql.prepare_cached(&format!(
+        "SELECT {PROVENANCE}, m.seq, m.id, m.offset, m.crc FROM messages m WHERE m.segment = ?1"
+    ))?;
+    let mut rows = query.query(params![number])?;
+    let mut bodies = Vec::new();
+    while let Some(row) = rows.next()? {
+        let place = Place { segment: number, offset: unsigned(row.get(8)?), crc: row.get(9)? };
+        bodies.push((row.get::<_, i64>(6)?, rows::message_id(row, 7)?, place, rows::provenance(row)?));
+    }
+    drop(rows);
     let mut point =
         unit.sql.prepare_cached("UPDATE messages SET segment = ?2, offset = ?3 WHERE seq = ?1")?;
     let mut extend = unit.sql.prepare_cached(
         "INSERT INTO segments (number, end) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET end = excluded.end",
     )?;
     let mut whole = true;
-    for (seq, message, place, size) in bodies {
-        let copied = match unit.segments.copy(message, place, size) {
+    for (seq, message, place, provenance) in bodies {
+        let size = provenance.size;
+        let copied = match unit.segments.copy(&Origin::of(&provenance), message, place, size) {
             Ok(copied) => copied,
             Err(Error::Corrupt { what }) => {
                 tracing::error!(what, "a damaged message keeps its segment");

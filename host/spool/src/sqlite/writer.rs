@@ -11,6 +11,7 @@ use postroom_failpoint::reach;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::epoch::Epoch;
 use super::fault::{Fault, Outcome, database};
 use super::segments::Segments;
 use crate::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct Unit<'a> {
     pub(super) appended: bool,
     /// Segments that nothing points into once this is committed.
     pub(super) unneeded: Vec<u32>,
+    /// A server is asked to delete something once this is committed.
+    pub(super) deleting: bool,
 }
 
 /// One call on its way through the writer. The results differ in type, hence the trait object.
@@ -144,13 +147,15 @@ impl Writer {
     pub(super) fn start(
         sql: Connection,
         segments: Segments,
+        epoch: Epoch,
         state: PathBuf,
         idle: Option<Duration>,
         flush: impl Fn(&Connection) -> Outcome<()> + Send + 'static,
     ) -> Result<Self> {
         let (jobs, queue) = channel();
         let idle = idle.unwrap_or(IDLE);
-        let press = Press { sql, segments, state, idle, flush: Box::new(flush), stopped: false };
+        let flush = Box::new(flush);
+        let press = Press { sql, segments, epoch, deleting: false, state, idle, flush, stopped: false };
         let thread = std::thread::Builder::new()
             .name("spool-writer".into())
             .spawn(move || press.work_off(&queue))
@@ -178,6 +183,9 @@ impl Drop for Writer {
 struct Press {
     sql: Connection,
     segments: Segments,
+    epoch: Epoch,
+    /// One of the batch is about to delete at a server.
+    deleting: bool,
     state: PathBuf,
     idle: Duration,
     flush: Flush,
@@ -225,6 +233,7 @@ impl Press {
         if let Err(fault) = (self.flush)(&self.sql) {
             tracing::warn!(error = %fault.into_error(&self.state), "the last times of success are not recorded");
         }
+        self.record_epoch();
         self.upkeep();
     }
 
@@ -254,6 +263,7 @@ impl Press {
             return self.lost(jobs, |state| database(&error, state, false));
         }
         let before = self.sql.total_changes();
+        self.deleting = false;
         let mut appended = vec![false; jobs.len()];
         let mut unneeded = Vec::new();
         for (job, appended) in jobs.iter_mut().zip(&mut appended) {
@@ -293,6 +303,9 @@ impl Press {
         }
         self.segments.committed();
         reach_all(jobs, "committed");
+        if self.deleting {
+            self.record_epoch();
+        }
         Tried::Committed(unneeded)
     }
 
@@ -300,13 +313,19 @@ impl Press {
     fn run(&mut self, job: &mut dyn Job, appended: &mut bool, unneeded: &mut Vec<u32>) -> bool {
         reach(job.name(), "begun");
         let mark = self.segments.mark();
-        let mut unit =
-            Unit { sql: &self.sql, segments: &mut self.segments, appended: false, unneeded: Vec::new() };
+        let mut unit = Unit {
+            sql: &self.sql,
+            segments: &mut self.segments,
+            appended: false,
+            unneeded: Vec::new(),
+            deleting: false,
+        };
         let done = (unit.sql.execute_batch("SAVEPOINT job").map_err(Fault::from))
             .and_then(|()| job.run(&mut unit))
             .and_then(|()| Ok(unit.sql.execute_batch("RELEASE job")?));
         let Err(fault) = done else {
             *appended = unit.appended;
+            self.deleting |= unit.deleting;
             unneeded.append(&mut unit.unneeded);
             return true;
         };
@@ -329,6 +348,12 @@ impl Press {
     fn lost(&self, jobs: &mut [Box<dyn Job>], error: impl Fn(&Path) -> Error) -> Tried {
         jobs.iter_mut().filter(|job| !job.failed()).for_each(|job| job.fail(error(&self.state)));
         Tried::Again
+    }
+
+    fn record_epoch(&mut self) {
+        if let Err(error) = self.epoch.record(&self.sql) {
+            tracing::error!(%error, "should an older copy of the database be put back now, that would not be noticed");
+        }
     }
 
     fn upkeep(&self) {

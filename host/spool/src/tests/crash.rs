@@ -245,7 +245,8 @@ async fn a_flipped_octet_anywhere_in_a_record_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let spool = SqliteSpool::open(dir.path()).unwrap();
     let first = admit(&spool, "u1", b"first").await;
-    let start = fs::metadata(&segments(dir.path())[0]).unwrap().len();
+    // The record comes after its origin: 12 octets, 13 more, `shop`, `u2`.
+    let start = fs::metadata(&segments(dir.path())[0]).unwrap().len() + 31;
     let damaged = admit(&spool, "u2", &sample::noise(2, 300)).await;
     let last = admit(&spool, "u3", b"last").await;
     let segment = segments(dir.path()).remove(0);
