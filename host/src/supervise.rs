@@ -144,8 +144,8 @@ pub struct Summary {
     pub runs: u64,
     /// Attempts at effects.
     pub attempts: u64,
-    /// Sinks that were not tried to the end, because they are unwell or set up wrongly.
-    pub resting: BTreeMap<Name, deliver::Resting>,
+    /// Sinks that are left alone, so that their effects wait.
+    pub left_alone: BTreeMap<Name, deliver::LeftAlone>,
     /// What the spool holds now.
     pub counts: Counts,
     /// Where every message of each account's server stands.
@@ -164,8 +164,16 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
         let accounts = source::poll_all(host).await;
         let counts = host.spool.counts(None).await?;
         let tallies = tallies(host, &accounts).await?;
-        let resting = BTreeMap::new();
-        return Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies, interrupted: false });
+        let left_alone = BTreeMap::new();
+        return Ok(Summary {
+            accounts,
+            runs: 0,
+            attempts: 0,
+            left_alone,
+            counts,
+            tallies,
+            interrupted: false,
+        });
     }
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
@@ -186,8 +194,8 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     read_some(host).await;
     let counts = host.spool.counts(None).await?;
     let tallies = tallies(host, &accounts).await?;
-    let resting = host.breakers.resting();
-    Ok(Summary { accounts, runs, attempts, resting, counts, tallies, interrupted: false })
+    let left_alone = host.breakers.left_alone();
+    Ok(Summary { accounts, runs, attempts, left_alone, counts, tallies, interrupted: false })
 }
 
 async fn tallies(
@@ -220,9 +228,9 @@ pub async fn once_until(
         Ok(done) => done.map(|summary| Summary { interrupted: true, ..summary }),
         Err(_) => {
             let counts = host.spool.counts(None).await?;
-            let (accounts, resting) = (BTreeMap::new(), host.breakers.resting());
+            let (accounts, left_alone) = (BTreeMap::new(), host.breakers.left_alone());
             let tallies = BTreeMap::new();
-            Ok(Summary { accounts, runs: 0, attempts: 0, resting, counts, tallies, interrupted: true })
+            Ok(Summary { accounts, runs: 0, attempts: 0, left_alone, counts, tallies, interrupted: true })
         }
     }
 }
@@ -371,17 +379,15 @@ async fn until_stopped(
 }
 
 async fn until_due(host: &Host) -> Duration {
-    // What waits for a sink that is left alone is not due before that sink is.
     let now = host.clock.now();
-    let live = host.live.load_full();
-    let rests = |sink: &&Name| host.breakers.until(sink).is_some_and(|until| until > now);
-    let (resting, sinks): (Vec<&Name>, Vec<&Name>) = live.sinks.keys().partition(rests);
-    let tried = resting.into_iter().filter_map(|sink| host.breakers.until(sink)).min();
-    let sinks: Vec<Name> = sinks.into_iter().cloned().collect();
+    let mut left_alone = host.breakers.left_alone();
+    left_alone.retain(|_, left| left.until > now);
+    let sinks: Vec<Name> =
+        host.live.load().sinks.keys().filter(|name| !left_alone.contains_key(name)).cloned().collect();
+    let probe = left_alone.values().map(|left| left.until).min();
     let soonest = Duration::from_millis(100);
-    match host.spool.next_due(&sinks).await.map(|due| due.into_iter().chain(tried).min()) {
-        Ok(Some(at)) => at.since(host.clock.now()).clamp(soonest, LOOK),
-        Ok(None) => LOOK,
+    match host.spool.next_due(&sinks).await {
+        Ok(due) => due.into_iter().chain(probe).min().map_or(LOOK, |at| at.since(now).clamp(soonest, LOOK)),
         Err(error) => {
             tracing::error!(%error, "the spool failed");
             SPOOL_PAUSE

@@ -322,48 +322,6 @@ async fn an_answer_lost_after_the_final_dot_makes_one_duplicate_at_most() {
     bench.postroom(&["queue", "ls"]).await.says(&["in doubt"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn where_nothing_may_arrive_twice_a_lost_answer_holds_the_message_at_once() {
-    let bench = Bench::new();
-    let (_, identity) = authority(&bench);
-    let server = maildrop(&identity, vec![mail("one")]).await;
-    let receiver =
-        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
-    receiver.inject(ReceiverFault::AcceptThenDrop, Times::Always);
-    let relay = relay(receiver.addr().port()).replace("[[pipelines", "in_doubt = \"hold\"\n[[pipelines");
-    bench.config(&format!("{}{relay}", account("home", server.addr().port(), "")));
-    for _ in 0..3 {
-        bench.once().await;
-    }
-    assert_eq!(receiver.accepted().len(), 1);
-    bench.postroom(&["queue", "ls"]).await.says(&["in doubt", "handed over once"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_sink_is_left_alone_after_a_few_tries_and_holds_up_no_other() {
-    let bench = Bench::new();
-    let (_, identity) = authority(&bench);
-    let mails = (0..40).map(|number| mail(&format!("mail {number}"))).collect();
-    let server = maildrop(&identity, mails).await;
-    let receiver =
-        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
-    receiver.inject(
-        ReceiverFault::Reply { stage: Stage::Greeting, code: 421, text: "overloaded".to_owned() },
-        Times::Always,
-    );
-    let port = receiver.addr().port();
-    bench.config(&format!("{}{ARCHIVE}{}", account("home", server.addr().port(), ""), relay(port)));
-    let (run, summary) = bench.once().await;
-    run.expect(75);
-    assert_eq!(summary["counts"]["effects_done"], 40, "the archive has all: {summary}");
-    assert_eq!(summary["counts"]["effects_open"], 40, "{summary}");
-    let attempts = summary["attempts"].as_u64().expect("a number") - 40;
-    assert!((5..=6).contains(&attempts), "five in a row and what was under way beside the last: {attempts}");
-    let reason = summary["resting"]["relay"]["reason"].as_str().expect("why it is left alone");
-    assert!(reason.contains("overloaded"), "{reason}");
-    bench.postroom(&["once"]).await.says(&["sink relay: left alone"]);
-}
-
 /// A small file system of its own, so that it can be full. Unmounted on drop.
 pub(crate) struct SmallDisk(std::path::PathBuf);
 

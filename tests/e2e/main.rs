@@ -15,6 +15,7 @@ mod mechanisms;
 mod memory;
 mod oauth;
 mod operator;
+mod outbox;
 mod process;
 mod reload;
 mod resources;

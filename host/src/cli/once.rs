@@ -152,7 +152,6 @@ pub(super) fn print(summary: &Summary) {
     for (id, tally) in &summary.tallies {
         super::status::tally(id, tally);
     }
-    resting(summary);
     if summary.interrupted {
         println!("\nstopped before its end, as told: what was not done is done by the next run");
     }
@@ -170,15 +169,6 @@ pub(super) fn print(summary: &Summary) {
     }
     if counts.quarantined + counts.effects_open + counts.effects_parked > 0 {
         println!("\n`postroom queue ls` shows what waits and what was set aside, and why.");
-    }
-}
-
-/// The sinks that were not tried to the end.
-fn resting(summary: &Summary) {
-    for (sink, resting) in &summary.resting {
-        let until = output::moment(resting.until);
-        let reason = postroom_mail::rules::neutral(&resting.reason, 300);
-        println!("\nsink {sink}: left alone, what waits for it stays in the spool until {until}: {reason}");
     }
 }
 
@@ -212,6 +202,10 @@ fn remarks(summary: &Summary) {
             println!("\n{id}: {}", postroom_mail::rules::neutral(note, 500));
         }
     }
+    for (sink, left) in &summary.left_alone {
+        let reason = postroom_mail::rules::neutral(&left.reason, 500);
+        println!("\nsink {sink} fails, and is not tried any more; what is meant for it waits: {reason}");
+    }
 }
 
 fn messages(number: u64) -> String {
@@ -232,7 +226,7 @@ pub(super) fn exit(summary: &Summary) -> Exit {
             Exit::TemporaryFailure
         };
     }
-    if summary.accounts.values().any(|report| report.held.is_some()) {
+    if summary.accounts.values().any(|report| report.held.is_some()) || !summary.left_alone.is_empty() {
         return Exit::TemporaryFailure;
     }
     let counts = &summary.counts;

@@ -117,6 +117,10 @@ pub(super) fn print(known: &Known) {
         if let Some(receipt) = &record.receipt {
             println!("    receipt {} {}", neutral(&receipt.location, 300), neutral(&receipt.proof, 200));
         }
+        if record.doubts > 0 {
+            let doubts = output::count(record.doubts.into(), "attempt", "attempts");
+            println!("    in doubt: {doubts} may have arrived without an answer");
+        }
         if let Some(due) = record.due {
             println!("    due {}", moment(due));
         }

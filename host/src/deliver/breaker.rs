@@ -1,137 +1,171 @@
-//! Which sinks are left alone for a while, because they are unwell or set up wrongly: a dead server is not asked ten
-//! thousand times, and one that comes back is not overrun. Reads no clock. In memory only; a restart or a reload begins
-//! with every sink tried.
+//! Sinks that are left alone for a while because they fail as a whole: a wrong password, or a server that is down, must not
+//! be tried once for each of ten thousand effects. In memory only; a restart or a reload tries again.
+//!
+//! A breaker opens at once by a fault of the configuration, and by [`TOLERATED`] failures of the sink in a row. While it is
+//! open one effect is tried at each interval, and the intervals grow. A success closes it; then a few effects go out at
+//! once, and more with each round that succeeds, so that a queue does not fall upon a sink that has just come back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use postroom_mail::{Name, Timestamp};
+use serde::Serialize;
 
-/// So many failures of a sink in a row, and it is left alone.
-const FAILURES: u32 = 5;
-/// For so long at first; doubled with every probe that fails.
+use crate::chance::Chance;
+
+/// So many failures in a row are taken for the sink's own.
+const TOLERATED: u32 = 5;
+/// The first interval between two probes.
 const FIRST: Duration = Duration::from_secs(30);
-/// At most.
+/// The first one after a fault of the configuration, which does not mend itself.
+const HOLD: Duration = Duration::from_secs(5 * 60);
+/// The longest interval.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
-/// A sink whose configuration is at fault is left alone for so long at first: a person has to act.
-const MISTAKE: Duration = Duration::from_secs(5 * 60);
+/// A recovery is complete when so many effects may be under way at once.
+const WIDEST: usize = 16;
 
-/// What is known of the health of each sink.
+/// A breaker for each sink that failed lately.
 #[derive(Default)]
 pub struct Breakers(Mutex<BTreeMap<Name, Breaker>>);
 
-/// A sink that is left alone, for people.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Resting {
-    /// When it is tried next, with a single effect.
+/// A sink that is left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftAlone {
+    /// Until when nothing is tried there.
     pub until: Timestamp,
-    /// Why it is left alone.
+    /// What went wrong last.
     pub reason: String,
 }
 
-enum Breaker {
-    Closed {
-        /// In a row.
-        failures: u32,
-        /// How many effects at once; grows with each success after the sink came back.
-        width: usize,
-    },
-    Open {
-        wait: Duration,
-        resting: Resting,
-    },
+#[derive(Default)]
+struct Breaker {
+    /// Failures of the sink in a row.
+    failures: u32,
+    open: Option<Open>,
+    recovery: Option<Recovery>,
 }
 
-/// Whose fault a failure of the sink is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The other side's, the disk's, the network's: it passes.
-    Unwell,
-    /// The configuration's: once is enough.
-    Mistake,
+struct Open {
+    /// Before jitter.
+    interval: Duration,
+    left_alone: LeftAlone,
+}
+
+/// How many effects may be under way at once, and how many of this round succeeded.
+#[derive(Clone, Copy)]
+struct Recovery {
+    width: usize,
+    succeeded: usize,
 }
 
 impl Breakers {
-    /// How many effects of a sink may be under way together, when there may be `most` of a sound one. A sink that was left
-    /// alone long enough gets one, as a probe.
-    pub(super) fn width(&self, sink: &Name, most: usize, now: Timestamp) -> usize {
-        match self.sinks().get(sink) {
-            None => most,
-            Some(Breaker::Closed { width, .. }) => most.min(*width),
-            Some(Breaker::Open { resting, .. }) if resting.until > now => 0,
-            Some(Breaker::Open { .. }) => 1,
+    /// How many more effects of the sink may be tried now, when it takes `most` at once and `busy` are under way.
+    pub(super) fn room(&self, sink: &Name, most: usize, busy: usize, now: Timestamp) -> usize {
+        let breakers = self.lock();
+        let Some(breaker) = breakers.get(sink) else { return most.saturating_sub(busy) };
+        match &breaker.open {
+            Some(open) => usize::from(busy == 0 && open.left_alone.until <= now),
+            None => {
+                let width = breaker.recovery.map_or(most, |recovery| recovery.width.min(most));
+                width.saturating_sub(busy)
+            }
         }
     }
 
-    /// When a sink that is left alone is tried next.
-    pub fn until(&self, sink: &Name) -> Option<Timestamp> {
-        match self.sinks().get(sink) {
-            Some(Breaker::Open { resting, .. }) => Some(resting.until),
-            Some(Breaker::Closed { .. }) | None => None,
+    /// An effect was carried out.
+    pub(super) fn succeeded(&self, sink: &Name) {
+        let mut breakers = self.lock();
+        let Some(breaker) = breakers.get_mut(sink) else { return };
+        breaker.failures = 0;
+        if breaker.open.take().is_some() {
+            tracing::info!(%sink, "the sink works again");
+            breaker.recovery = Some(Recovery { width: 1, succeeded: 0 });
         }
+        breaker.recovery = breaker.recovery.and_then(Recovery::succeeded);
+        if breaker.recovery.is_none() {
+            breakers.remove(sink);
+        }
+    }
+
+    /// The sink failed, whatever the effect.
+    pub(super) fn failed(&self, sink: &Name, reason: &str, now: Timestamp, chance: &Chance) {
+        let mut breakers = self.lock();
+        let breaker = breakers.entry(sink.clone()).or_default();
+        breaker.failures = breaker.failures.saturating_add(1);
+        let interval = match &breaker.open {
+            // It was under way when the breaker opened.
+            Some(open) if open.left_alone.until > now => return,
+            Some(open) => open.interval.saturating_mul(2).min(LONGEST),
+            None if breaker.failures >= TOLERATED || breaker.recovery.is_some() => FIRST,
+            None => return,
+        };
+        breaker.open(sink, interval, reason, now, chance);
+    }
+
+    /// The configuration of the sink is at fault. Answers until when it is left alone.
+    pub(super) fn misconfigured(
+        &self,
+        sink: &Name,
+        reason: &str,
+        now: Timestamp,
+        chance: &Chance,
+    ) -> Timestamp {
+        let mut breakers = self.lock();
+        let breaker = breakers.entry(sink.clone()).or_default();
+        let interval = match &breaker.open {
+            Some(open) if open.left_alone.until > now => return open.left_alone.until,
+            Some(open) => open.interval.saturating_mul(2).clamp(HOLD, LONGEST),
+            None => HOLD,
+        };
+        breaker.open(sink, interval, reason, now, chance)
     }
 
     /// The sinks that are left alone.
-    pub fn resting(&self) -> BTreeMap<Name, Resting> {
-        let sinks = self.sinks();
-        let open = sinks.iter().filter_map(|(name, breaker)| match breaker {
-            Breaker::Open { resting, .. } => Some((name.clone(), resting.clone())),
-            Breaker::Closed { .. } => None,
-        });
-        open.collect()
-    }
-
-    /// The sink took an effect. Answers whether it had been left alone.
-    pub(super) fn succeeded(&self, sink: &Name) -> bool {
-        let mut sinks = self.sinks();
-        let Some(breaker) = sinks.get_mut(sink) else { return false };
-        let (width, back) = match breaker {
-            // One probe, then two at once, and so on: those who wait must not fall upon it all together.
-            Breaker::Closed { width, .. } => (width.saturating_mul(2), false),
-            Breaker::Open { .. } => (1, true),
-        };
-        *breaker = Breaker::Closed { failures: 0, width };
-        back
-    }
-
-    /// The sink failed. Answers until when it is left alone, when that begins (again) with this failure. `spread` is how
-    /// a wait is made of its middle.
-    pub(super) fn failed(
-        &self,
-        sink: &Name,
-        trouble: Trouble,
-        reason: &str,
-        now: Timestamp,
-        spread: impl Fn(Duration) -> Duration,
-    ) -> Option<Timestamp> {
-        let mut sinks = self.sinks();
-        let breaker = sinks.entry(sink.clone()).or_insert(Breaker::Closed { failures: 0, width: usize::MAX });
-        let wait = match breaker {
-            // What was under way together with the one that opened it says nothing new.
-            Breaker::Open { resting, .. } if resting.until > now => return None,
-            Breaker::Open { wait, .. } => wait.saturating_mul(2).min(LONGEST),
-            Breaker::Closed { failures, .. } => {
-                *failures += 1;
-                match trouble {
-                    Trouble::Mistake => MISTAKE,
-                    Trouble::Unwell if *failures >= FAILURES => FIRST,
-                    Trouble::Unwell => return None,
-                }
-            }
-        };
-        let until = now.after(spread(wait));
-        *breaker = Breaker::Open { wait, resting: Resting { until, reason: reason.to_owned() } };
-        Some(until)
+    pub fn left_alone(&self) -> BTreeMap<Name, LeftAlone> {
+        let breakers = self.lock();
+        let open = breakers.iter().filter_map(|(sink, breaker)| Some((sink, breaker.open.as_ref()?)));
+        open.map(|(sink, open)| (sink.clone(), open.left_alone.clone())).collect()
     }
 
     /// Tries every sink again.
     pub fn clear(&self) {
-        self.sinks().clear();
+        self.lock().clear();
     }
 
-    fn sinks(&self) -> MutexGuard<'_, BTreeMap<Name, Breaker>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Name, Breaker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Breaker {
+    fn open(
+        &mut self,
+        sink: &Name,
+        interval: Duration,
+        reason: &str,
+        now: Timestamp,
+        chance: &Chance,
+    ) -> Timestamp {
+        let until = now.after(chance.around(interval));
+        if self.open.is_none() {
+            tracing::warn!(%sink, failures = self.failures, %reason, "the sink is left alone, its effects wait");
+        }
+        self.recovery = None;
+        self.open = Some(Open { interval, left_alone: LeftAlone { until, reason: reason.to_owned() } });
+        until
+    }
+}
+
+impl Recovery {
+    /// `None` when the recovery is complete.
+    fn succeeded(self) -> Option<Self> {
+        let succeeded = self.succeeded + 1;
+        if succeeded < self.width {
+            return Some(Self { succeeded, ..self });
+        }
+        let width = self.width * 2;
+        (width < WIDEST).then_some(Self { width, succeeded: 0 })
     }
 }
 
@@ -143,67 +177,131 @@ mod tests {
         Name::new("vault").unwrap()
     }
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp(seconds * 1000)
+    /// Seconds since the start.
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(0).after(Duration::from_secs(seconds))
     }
 
-    fn fail(breakers: &Breakers, now: Timestamp) -> Option<Timestamp> {
-        breakers.failed(&sink(), Trouble::Unwell, "away", now, |wait| wait)
+    fn opened(now: Timestamp, chance: &Chance) -> Breakers {
+        let breakers = Breakers::default();
+        for _ in 0..TOLERATED {
+            assert_eq!(breakers.room(&sink(), 16, 0, now), 16, "not yet");
+            breakers.failed(&sink(), "no route", now, chance);
+        }
+        breakers
     }
 
     #[test]
-    fn a_sink_that_fails_five_times_in_a_row_is_left_alone() {
+    fn five_failures_in_a_row_open_the_breaker_and_a_success_between_them_does_not() {
+        let chance = Chance::seeded(1);
+        let breakers = opened(at(0), &chance);
+        assert_eq!(breakers.room(&sink(), 16, 0, at(0)), 0);
+        assert_eq!(breakers.left_alone()[&sink()].reason, "no route");
         let breakers = Breakers::default();
-        for _ in 0..4 {
-            assert_eq!(fail(&breakers, at(0)), None);
-        }
-        assert!(!breakers.succeeded(&sink()), "a success in between begins the count anew");
-        for _ in 0..4 {
-            assert_eq!(fail(&breakers, at(0)), None);
-        }
-        assert_eq!(breakers.width(&sink(), 16, at(0)), 16);
-        assert_eq!(fail(&breakers, at(0)), Some(at(30)));
-        assert_eq!(breakers.width(&sink(), 16, at(29)), 0);
-        assert_eq!(breakers.resting()[&sink()].reason, "away");
-        assert_eq!(fail(&breakers, at(1)), None, "what was under way too changes nothing");
-        assert_eq!(breakers.until(&sink()), Some(at(30)));
-    }
-
-    #[test]
-    fn a_flapping_sink_gets_one_probe_an_interval_and_longer_ones_up_to_an_hour() {
-        let breakers = Breakers::default();
-        let mut opened = (0..5).filter_map(|_| fail(&breakers, at(0))).next().unwrap();
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            assert_eq!(breakers.width(&sink(), 16, Timestamp(opened.0 - 1)), 0);
-            assert_eq!(breakers.width(&sink(), 16, opened), 1, "a probe");
-            let next = fail(&breakers, opened).unwrap();
-            waits.push(next.since(opened).as_secs());
-            opened = next;
-        }
-        assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
-        assert!(breakers.succeeded(&sink()));
-        assert_eq!(breakers.until(&sink()), None);
-    }
-
-    #[test]
-    fn a_sink_that_comes_back_is_not_overrun() {
-        let breakers = Breakers::default();
-        (0..5).for_each(|_| _ = fail(&breakers, at(0)));
-        let mut widths = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..100 {
+            for _ in 1..TOLERATED {
+                breakers.failed(&sink(), "no route", at(0), &chance);
+            }
             breakers.succeeded(&sink());
-            widths.push(breakers.width(&sink(), 16, at(60)));
         }
-        assert_eq!(widths, [1, 2, 4, 8, 16, 16, 16]);
+        assert_eq!(breakers.room(&sink(), 16, 3, at(0)), 13);
     }
 
     #[test]
-    fn a_mistake_in_the_configuration_is_tried_once() {
+    fn a_fault_of_the_configuration_opens_it_at_once_and_a_reload_closes_it() {
         let breakers = Breakers::default();
-        let until = breakers.failed(&sink(), Trouble::Mistake, "password", at(0), |wait| wait);
-        assert_eq!(until, Some(at(300)));
+        let until = breakers.misconfigured(&sink(), "535", at(0), &Chance::seeded(1));
+        assert!((at(240)..=at(360)).contains(&until), "{until:?}");
+        assert_eq!(breakers.room(&sink(), 16, 0, at(239)), 0);
+        assert_eq!(breakers.room(&Name::new("other").unwrap(), 16, 0, at(0)), 16, "others go on");
         breakers.clear();
-        assert_eq!(breakers.width(&sink(), 16, at(0)), 16);
+        assert_eq!(breakers.room(&sink(), 16, 0, at(0)), 16);
+    }
+
+    #[test]
+    fn the_attempts_that_were_under_way_when_it_opened_do_not_lengthen_the_interval() {
+        let chance = Chance::seeded(1);
+        let breakers = opened(at(0), &chance);
+        let until = breakers.left_alone()[&sink()].until;
+        for _ in 0..11 {
+            breakers.failed(&sink(), "no route", at(1), &chance);
+        }
+        assert_eq!(breakers.left_alone()[&sink()].until, until);
+    }
+
+    /// A sink that is down for a day, looked at each second: what would be leased.
+    #[test]
+    fn a_sink_that_is_down_for_a_day_is_probed_at_intervals_that_grow_to_an_hour() {
+        let chance = Chance::seeded(7);
+        let breakers = opened(at(0), &chance);
+        let mut probes = vec![0];
+        for now in 1..86_400 {
+            match breakers.room(&sink(), 16, 0, at(now)) {
+                0 => {}
+                room => {
+                    assert_eq!(room, 1, "one at a time");
+                    assert_eq!(breakers.room(&sink(), 16, 1, at(now)), 0, "and no second one beside it");
+                    probes.push(now);
+                    breakers.failed(&sink(), "no route", at(now), &chance);
+                }
+            }
+        }
+        let waits: Vec<u64> = probes.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!((24..=37).contains(&waits[0]), "{waits:?}");
+        assert!(waits.iter().skip(8).all(|wait| (2880..=4321).contains(wait)), "{waits:?}");
+        assert!((25..45).contains(&waits.len()), "{} probes", waits.len());
+    }
+
+    #[test]
+    fn a_sink_that_flaps_gets_one_probe_for_each_interval() {
+        let chance = Chance::seeded(3);
+        let breakers = opened(at(0), &chance);
+        let mut answers = [true, false].iter().cycle();
+        let (mut tried, mut last_opened) = (0, 0);
+        for now in 1..7200 {
+            let room = breakers.room(&sink(), 16, 0, at(now));
+            assert!(room <= 2, "one probe, then two: {room}");
+            if room == 0 {
+                continue;
+            }
+            tried += 1;
+            if *answers.next().unwrap() {
+                assert!(now - last_opened >= 24, "a probe {} s after it opened", now - last_opened);
+                breakers.succeeded(&sink());
+            } else {
+                breakers.failed(&sink(), "no route", at(now), &chance);
+                last_opened = now;
+            }
+        }
+        assert!(tried <= 2 * 7200 / 24, "{tried}");
+    }
+
+    /// A hundred thousand effects wait for a sink that comes back: one, then two, four, eight, then all it takes.
+    #[test]
+    fn a_queue_does_not_fall_upon_a_sink_that_has_just_come_back() {
+        let chance = Chance::seeded(5);
+        let breakers = opened(at(0), &chance);
+        let mut waiting = 100_000;
+        let mut rounds = Vec::new();
+        while waiting > 0 {
+            let room = breakers.room(&sink(), 16, 0, at(100)).min(waiting);
+            rounds.push(room);
+            for _ in 0..room {
+                breakers.succeeded(&sink());
+            }
+            waiting -= room;
+        }
+        assert_eq!(rounds[..6], [1, 2, 4, 8, 16, 16]);
+        assert!(rounds.iter().all(|round| *round <= 16));
+    }
+
+    #[test]
+    fn a_failure_while_it_recovers_opens_it_again_at_once() {
+        let chance = Chance::seeded(5);
+        let breakers = opened(at(0), &chance);
+        breakers.succeeded(&sink());
+        assert_eq!(breakers.room(&sink(), 16, 0, at(1)), 2);
+        breakers.failed(&sink(), "no route", at(1), &chance);
+        assert_eq!(breakers.room(&sink(), 16, 0, at(1)), 0);
     }
 }

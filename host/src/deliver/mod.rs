@@ -1,31 +1,30 @@
 //! Leases effects that are due, has their sink carry them out, settles them. Decides nothing but when to try again.
 
+mod attempt;
 mod breaker;
+mod doubt;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_failpoint::reach;
-use postroom_mail::rules::neutral;
-use postroom_mail::{Disposition, Name, Octets, Timestamp};
-use postroom_spool::{EffectLease, Leases, Remedy, Settlement};
+use postroom_mail::Name;
+use postroom_spool::{EffectLease, Leases, Settlement};
 use tokio::task::JoinSet;
 
-pub use breaker::{Breakers, Resting};
+pub use breaker::{Breakers, LeftAlone};
 
-use self::breaker::Trouble;
-
+use self::attempt::Attempt;
 use crate::config::Then;
 use crate::live::Live;
-use crate::pipeline::{RETRIEVAL, failed_task};
+use crate::pipeline::failed_task;
 use crate::progress::Progress;
-use crate::sinks::{DeliveryError, InDoubt, Job, Kind, Scope, Sink};
+use crate::sinks::{Kind, Sink};
 use crate::supervise::Host;
-
-/// After so long a message whose delivery is in doubt is handed over once more, where that is allowed.
-const DOUBT: Duration = Duration::from_secs(60);
 
 /// The spool is asked at least so often while deliveries are under way, should something have become due meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
@@ -87,8 +86,7 @@ async fn lease(
     let mut leased = 0;
     for (name, sink) in &live.sinks {
         let busy = busy.entry(name.clone()).or_default();
-        let width = host.breakers.width(name, at_once(sink), host.clock.now());
-        let room = width.saturating_sub(*busy);
+        let room = host.breakers.room(name, at_once(sink), *busy, host.clock.now());
         if room == 0 {
             continue;
         }
@@ -117,9 +115,18 @@ async fn one(
     lease: EffectLease,
 ) -> (Name, Result<(), postroom_spool::Error>) {
     let name = lease.effect.sink.clone();
-    reach(format_args!("deliver.{:?}", sink.kind()), "leased");
     let share = share(&host, &lease).await;
-    let settlement = attempt(&host, &live, &sink, &lease).await;
+    let attempt = Attempt {
+        spool: &*host.spool,
+        clock: &host.clock,
+        chance: &host.chance,
+        breakers: &host.breakers,
+        window: window(&live, &lease),
+        sink: &sink,
+        lease: &lease,
+    };
+    reach(format_args!("deliver.{:?}", sink.kind()), "leased");
+    let settlement = attempt.carry_out().await;
     drop(share);
     let done = matches!(settlement, Settlement::Done(_));
     let settled = host.spool.settle(lease, settlement, host.clock.now()).await;
@@ -132,151 +139,6 @@ async fn one(
 async fn share<'a>(host: &'a Host, lease: &EffectLease) -> Option<tokio::sync::SemaphorePermit<'a>> {
     let mebibytes = (lease.effect.size >> 20).saturating_mul(3).saturating_add(1).min(MEMORY as u64);
     host.contents.acquire_many(u32::try_from(mebibytes).unwrap_or(1)).await.ok()
-}
-
-async fn attempt(host: &Host, live: &Live, sink: &Sink, lease: &EffectLease) -> Settlement {
-    if lease.doubts >= sink.in_doubt().most() {
-        return held_in_doubt(
-            lease.doubts,
-            "nobody knows how the last attempt ended: the process was ended within it",
-        );
-    }
-    let body = match host.spool.open(lease.message).await {
-        Ok(body) => body,
-        Err(postroom_spool::Error::Corrupt { what }) => return damaged(host, lease, what).await,
-        Err(error) => return unreadable(host, &error),
-    };
-    let job = Job {
-        effect: &lease.effect,
-        message: lease.message,
-        provenance: &lease.provenance,
-        raw: Arc::new(body) as Arc<dyn Octets>,
-        attempt: lease.attempt,
-        sending: &|| Box::pin(host.spool.sending(lease, host.clock.now())),
-    };
-    reach(format_args!("deliver.{:?}", sink.kind()), "opened");
-    match sink.deliver(&job).await {
-        Ok(receipt) => {
-            reach(format_args!("deliver.{:?}", sink.kind()), "delivered");
-            if host.breakers.succeeded(&lease.effect.sink) {
-                tracing::info!(sink = %lease.effect.sink, "the sink is well again");
-            }
-            Settlement::Done(receipt)
-        }
-        Err(error) => {
-            reach(format_args!("deliver.{:?}", sink.kind()), "failed");
-            failed(host, live, sink.in_doubt(), lease, &error)
-        }
-    }
-}
-
-/// A body that cannot be read now may be readable later; one that is damaged or gone will not.
-fn unreadable(host: &Host, error: &postroom_spool::Error) -> Settlement {
-    let reason = error.to_string();
-    match error.disposition() {
-        Disposition::Retry { .. } => {
-            Settlement::Hold { at: host.clock.now().after(Duration::from_secs(60)), reason }
-        }
-        Disposition::Park | Disposition::Stop => Settlement::Park { reason },
-    }
-}
-
-/// What the server still has is retrieved again by the next poll; the effect is due when it is here.
-async fn damaged(host: &Host, lease: &EffectLease, what: String) -> Settlement {
-    tracing::error!(message = %lease.message.0.short(12), %what, "a body is damaged");
-    let now = host.clock.now();
-    let reason = format!("the message's body is damaged: {what}");
-    match host.spool.damaged(lease.message, what, now).await {
-        Ok(Remedy::Sound) => Settlement::Hold { at: now, reason },
-        Ok(Remedy::Retrieve) => Settlement::Hold {
-            at: now.after(RETRIEVAL),
-            reason: format!("{reason}; it is retrieved again by the next poll"),
-        },
-        Ok(Remedy::Lost) => Settlement::Park { reason },
-        // Should the database be damaged, recording this says so too, and stops the host.
-        Err(error) => unreadable(host, &error),
-    }
-}
-
-/// What is set aside because its delivery is in doubt, with what the operator needs to decide.
-fn held_in_doubt(doubts: u32, what: &str) -> Settlement {
-    let times = if doubts == 1 { "once".to_owned() } else { format!("{doubts} times") };
-    let reason = format!(
-        "in doubt: the message was handed over {times} and may have arrived; {what}. Look at the receiving side, then \\
-         `postroom queue retry` sends it again and `postroom queue release` lets go of it"
-    );
-    Settlement::Doubt { at: None, reason }
-}
-
-fn failed(
-    host: &Host,
-    live: &Live,
-    in_doubt: InDoubt,
-    lease: &EffectLease,
-    error: &DeliveryError,
-) -> Settlement {
-    let reason = in_words(error);
-    let again = |wait: Duration| -> Timestamp { host.clock.now().after(host.chance.around(wait)) };
-    tracing::warn!(
-        message = %lease.message.0.short(12), sink = %lease.effect.sink, attempt = lease.attempt, %reason,
-        "an effect failed"
-    );
-    trip(host, &lease.effect.sink, error, &reason);
-    match error {
-        // The sink is at fault, not the effect: no attempt is used up.
-        DeliveryError::Configuration { .. } => {
-            let now = host.clock.now();
-            let at = host.breakers.until(&lease.effect.sink).filter(|until| *until > now).unwrap_or(now);
-            Settlement::Hold { at, reason }
-        }
-        DeliveryError::InDoubt { .. } if lease.doubts + 1 >= in_doubt.most() => {
-            held_in_doubt(lease.doubts + 1, &reason)
-        }
-        DeliveryError::InDoubt { .. } => Settlement::Doubt { at: Some(again(DOUBT)), reason },
-        DeliveryError::Temporary { .. } | DeliveryError::Permanent { .. } => match error.disposition() {
-            Disposition::Retry { after } => match retry::wait_after(lease.attempt, window(live, lease)) {
-                Some(wait) => {
-                    Settlement::Retry { at: again(after.map_or(wait, |after| after.max(wait))), reason }
-                }
-                None => Settlement::Park {
-                    reason: format!("{reason} (gave up after {} attempts)", lease.attempt),
-                },
-            },
-            Disposition::Park | Disposition::Stop => Settlement::Park { reason },
-        },
-    }
-}
-
-/// A sink that is unwell is left alone for a while.
-fn trip(host: &Host, sink: &Name, error: &DeliveryError, reason: &str) {
-    let trouble = match error {
-        DeliveryError::Configuration { .. } => Trouble::Mistake,
-        DeliveryError::Temporary { scope: Scope::Sink, .. } | DeliveryError::InDoubt { .. } => {
-            Trouble::Unwell
-        }
-        // It answered, so it is well.
-        DeliveryError::Temporary { scope: Scope::Message, .. } | DeliveryError::Permanent { .. } => return,
-    };
-    let now = host.clock.now();
-    if let Some(until) = host.breakers.failed(sink, trouble, reason, now, |wait| host.chance.around(wait)) {
-        let seconds = until.since(now).as_secs();
-        tracing::warn!(%sink, seconds, %reason, "the sink is left alone for a while, then tried with one effect");
-    }
-}
-
-/// An error and its causes in one line; each says its own level only.
-fn in_words(error: &DeliveryError) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !words.contains(&said) {
-            words.push_str(": ");
-            words.push_str(&said);
-        }
-        cause = error.source();
-    }
-    neutral(&words, 500)
 }
 
 /// How long the step wants its effects tried.

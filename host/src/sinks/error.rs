@@ -22,8 +22,8 @@ pub enum DeliveryError {
         what: String,
         /// Not before, when the other side named a time.
         after: Option<Duration>,
-        /// Whether another message may fare better.
-        scope: Scope,
+        /// It was the sink that failed, not this effect at it: any other effect would have failed as well.
+        whole_sink: bool,
         /// Beneath it.
         source: Option<Source>,
     },
@@ -61,6 +61,17 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
+    /// Whether the sink itself is unwell, so that trying other effects there is of no use now. A lost answer counts: what
+    /// comes next would be in doubt too.
+    pub fn is_of_the_sink(&self) -> bool {
+        match self {
+            Self::Temporary { whole_sink, .. } => *whole_sink,
+            Self::InDoubt { .. } => true,
+            // A fault of the configuration is told by its own variant.
+            Self::Configuration { .. } | Self::Permanent { .. } => false,
+        }
+    }
+
     /// What becomes of the effect. A configuration fault and a doubt are retried too; for how long, and how often, is the
     /// host's decision, which matches on the variant.
     pub fn disposition(&self) -> Disposition {
@@ -70,15 +81,6 @@ impl DeliveryError {
             Self::Permanent { .. } => Disposition::Park,
         }
     }
-}
-
-/// How far a failure that passes reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The sink is unwell.
-    Sink,
-    /// Only this message is not taken now.
-    Message,
 }
 
 /// A sink cannot be made from its configuration.
@@ -114,13 +116,13 @@ impl SinkError {
 pub(super) struct Fault {
     class: Class,
     what: String,
-    scope: Scope,
     source: Option<Source>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Temporary,
+    Unavailable,
     Permanent,
     Configuration,
     InDoubt,
@@ -129,6 +131,11 @@ enum Class {
 impl Fault {
     pub(super) fn temporary(what: impl Into<String>) -> Self {
         Self::new(Class::Temporary, what)
+    }
+
+    /// Temporary, and of the sink as a whole.
+    pub(super) fn unavailable(what: impl Into<String>) -> Self {
+        Self::new(Class::Unavailable, what)
     }
 
     pub(super) fn permanent(what: impl Into<String>) -> Self {
@@ -143,11 +150,6 @@ impl Fault {
         Self::new(Class::InDoubt, what)
     }
 
-    /// The sink is well otherwise.
-    pub(super) fn of_message(self) -> Self {
-        Self { scope: Scope::Message, ..self }
-    }
-
     /// Adds what lies beneath.
     pub(super) fn because(self, source: impl StdError + Send + Sync + 'static) -> Self {
         Self { source: Some(Box::new(source)), ..self }
@@ -155,10 +157,15 @@ impl Fault {
 
     /// Puts the name of the sink to it.
     pub(super) fn at(self, sink: &Name) -> DeliveryError {
-        let Self { class, what, scope, source } = self;
+        let Self { class, what, source } = self;
         let sink = sink.clone();
         match class {
-            Class::Temporary => DeliveryError::Temporary { sink, what, after: None, scope, source },
+            Class::Temporary => {
+                DeliveryError::Temporary { sink, what, after: None, whole_sink: false, source }
+            }
+            Class::Unavailable => {
+                DeliveryError::Temporary { sink, what, after: None, whole_sink: true, source }
+            }
             Class::Permanent => DeliveryError::Permanent { sink, what, source },
             Class::Configuration => DeliveryError::Configuration { sink, what, source },
             Class::InDoubt => DeliveryError::InDoubt { sink, what, source },
@@ -166,7 +173,7 @@ impl Fault {
     }
 
     fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), scope: Scope::Sink, source: None }
+        Self { class, what: what.into(), source: None }
     }
 }
 

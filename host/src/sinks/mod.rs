@@ -12,10 +12,10 @@ mod smtp;
 mod testing;
 
 pub use directory::{Directory, DirectoryConfig};
-pub use error::{DeliveryError, Scope, SinkError, Source};
+pub use error::{DeliveryError, SinkError, Source};
 pub use maildir::{Maildir, MaildirConfig};
 pub use s3::{S3, S3Config};
-pub use smtp::{Smtp, SmtpConfig, SmtpTls};
+pub use smtp::{InDoubt, Smtp, SmtpConfig, SmtpTls};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +63,10 @@ pub enum Kind {
     Transport,
 }
 
+/// Records durably that what makes the other side take the effect is about to leave; see
+/// [`Spool::sending`](postroom_spool::Spool::sending).
+pub type Sending<'a> = dyn Fn() -> BoxFuture<'a, Result<(), postroom_spool::Error>> + Send + Sync + 'a;
+
 /// One attempt at one effect.
 pub struct Job<'a> {
     /// What to do.
@@ -75,33 +79,9 @@ pub struct Job<'a> {
     pub raw: Arc<dyn Octets>,
     /// From 1; already counted durably, so that from 2 on an earlier attempt may have succeeded unseen.
     pub attempt: u32,
-    /// To be called, and to have succeeded, before the octets leave after which only the other side's answer tells whether
-    /// the effect happened. Sinks that recognise their own earlier work need not.
+    /// Called by a sink that cannot recognise its own earlier work, right before the octets after which it may have
+    /// happened. When it fails they must not be sent.
     pub sending: &'a Sending<'a>,
-}
-
-/// Writes down durably that an attempt is about to hand over its last octets.
-pub type Sending<'a> = dyn Fn() -> BoxFuture<'a, Result<(), postroom_spool::Error>> + Send + Sync + 'a;
-
-/// How often a message may be handed over to a server that does not say whether it took it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InDoubt {
-    /// Once more, so that it may arrive twice, then held for the operator.
-    #[default]
-    RetryOnce,
-    /// Not again: it is held for the operator.
-    Hold,
-}
-
-impl InDoubt {
-    /// So many attempts may end in doubt before the effect is held.
-    pub fn most(self) -> u32 {
-        match self {
-            Self::RetryOnce => 2,
-            Self::Hold => 1,
-        }
-    }
 }
 
 /// Where effects are carried out.
@@ -150,12 +130,12 @@ impl Sink {
         }
     }
 
-    /// How many attempts may end in doubt before an effect is held.
-    pub fn in_doubt(&self) -> InDoubt {
+    /// How many attempts may be in doubt before the effect is set aside. Only a transport knows doubt; any other sink finds
+    /// its earlier work.
+    pub fn most_doubts(&self) -> u32 {
         match &self.transport {
-            // They recognise what an earlier attempt did.
-            Transport::Directory(_) | Transport::S3(_) | Transport::Maildir(_) => InDoubt::default(),
-            Transport::Smtp(smtp) => smtp.in_doubt(),
+            Transport::Smtp(smtp) => smtp.most_doubts(),
+            Transport::Directory(_) | Transport::Maildir(_) | Transport::S3(_) => u32::MAX,
         }
     }
 
@@ -197,7 +177,7 @@ impl Sink {
             }
             (Transport::Smtp(smtp), Action::Send { envelope, add_headers }) => {
                 plain(job.effect)?;
-                smtp.send(job, envelope, add_headers, raw).await
+                smtp.send(job, envelope, add_headers).await
             }
             (_, action) => Err(Fault::permanent(format!(
                 "this sink cannot carry out a {} effect; name a sink of the right type in step {}",

@@ -276,13 +276,13 @@ pub(super) fn fault(place: &str, error: io::Error) -> Fault {
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     let what = |rest: &str| format!("{place}: {error}; {rest}");
     match code {
-        Some(Errno::NOSPC | Errno::DQUOT) => Fault::temporary(what(
+        Some(Errno::NOSPC | Errno::DQUOT) => Fault::unavailable(what(
             "the disk or the quota is full: free space, the delivery goes on by itself",
         )),
         Some(Errno::ROFS) => {
-            Fault::temporary(what("the file system is read-only: look at its mount and its health"))
+            Fault::unavailable(what("the file system is read-only: look at its mount and its health"))
         }
-        Some(Errno::IO) => Fault::temporary(what("the disk reports errors: look at the kernel log")),
+        Some(Errno::IO) => Fault::unavailable(what("the disk reports errors: look at the kernel log")),
         Some(Errno::ACCESS | Errno::PERM) => Fault::configuration(what(
             "the user this runs as may not write there: change the owner or the mode",
         )),
@@ -296,7 +296,11 @@ pub(super) fn fault(place: &str, error: io::Error) -> Fault {
         Some(Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL) => Fault::permanent(what(
             "the file system does not take this name: choose another key in the step's settings",
         )),
-        _ => Fault::temporary(what("the file system failed")),
+        Some(Errno::XDEV) => Fault::configuration(what(
+            "the parts of this sink lie on different file systems, so that nothing can appear in one step: put all of it \
+             on one",
+        )),
+        _ => Fault::unavailable(what("the file system failed")),
     }
     .because(error)
 }

@@ -187,7 +187,7 @@ impl S3 {
         let size = payload.content_length() as u64;
         let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         match self.store.put_opts(&path, payload, options).await {
-            Ok(put) => Ok(Some(self.receipt(effect, &path, put.e_tag, false))),
+            Ok(put) => Ok(Some(self.receipt(effect, &path, put.e_tag, put.version, false))),
             Err(StoreError::AlreadyExists { .. }) => self.compare(effect, &path, size).await,
             Err(error) => Err(self.fault(&path, &error)),
         }
@@ -202,19 +202,18 @@ impl S3 {
                 return Err(Fault::temporary(format!(
                     "another write to {} is going on; it will be tried again",
                     quoted(path.as_ref())
-                ))
-                .of_message());
+                )));
             }
             Err(error) => return Err(self.fault(path, &error)),
         };
-        let e_tag = head.meta.e_tag.clone();
+        let (e_tag, version) = (head.meta.e_tag.clone(), head.meta.version.clone());
         let same = match head.attributes.get(&Attribute::Metadata(SHA256.into())) {
             // zstd may code the same content differently in another version.
             Some(digest) if effect.content.coding == Coding::Zstd => **digest == effect.digest.to_string(),
             Some(digest) => **digest == effect.digest.to_string() && head.meta.size == size,
             None => self.same_octets(effect, path, head.meta.size, size).await?,
         };
-        Ok(same.then(|| self.receipt(effect, path, e_tag, true)))
+        Ok(same.then(|| self.receipt(effect, path, e_tag, version, true)))
     }
 
     /// For an object that somebody else wrote.
@@ -255,11 +254,19 @@ impl S3 {
         ObjectPath::parse(&whole).map_err(|error| wrong(error.to_string()))
     }
 
-    fn receipt(&self, effect: &Effect, path: &ObjectPath, e_tag: Option<String>, already: bool) -> Receipt {
-        let e_tag = e_tag.map(|tag| format!("etag {tag}, ")).unwrap_or_default();
+    fn receipt(
+        &self,
+        effect: &Effect,
+        path: &ObjectPath,
+        e_tag: Option<String>,
+        version: Option<String>,
+        already: bool,
+    ) -> Receipt {
+        let e_tag = e_tag.map(|tag| format!("etag {}, ", neutral(&tag, 200))).unwrap_or_default();
+        let version = version.map(|id| format!("version {}, ", neutral(&id, 200))).unwrap_or_default();
         Receipt {
             location: format!("s3://{}/{path}", self.bucket),
-            proof: format!("{e_tag}sha256 {}", effect.digest),
+            proof: format!("{e_tag}{version}sha256 {}", effect.digest),
             already,
         }
     }
@@ -286,7 +293,7 @@ impl S3 {
             StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } => {
                 Fault::configuration(format!("{place}: the store cannot do this"))
             }
-            _ => Fault::temporary(format!("{place}: {}; it will be tried again", http::trouble(error))),
+            _ => Fault::unavailable(format!("{place}: {}; it will be tried again", http::trouble(error))),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Address, Envelope, HeaderField, Name, Octets};
+use postroom_mail::{Address, Envelope, HeaderField, Name};
 use postroom_spool::Receipt;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use self::outgoing::Outgoing;
 use self::session::{Session, Transaction};
 use super::error::{Fault, SinkError};
-use super::{InDoubt, Job, contents};
+use super::{Job, contents};
 use crate::config::{Secret, SecretRef};
 
 /// An SMTP sink as the operator writes it.
@@ -51,9 +51,20 @@ pub struct SmtpConfig {
     pub ca_file: Option<PathBuf>,
     /// What `EHLO` says; the own address as a literal when not given.
     pub hello: Option<String>,
-    /// What becomes of a message when the server does not say whether it took it.
+    /// What becomes of a message that was handed over whole, but whose acceptance nobody knows.
     #[serde(default)]
     pub in_doubt: InDoubt,
+}
+
+/// What to do when the answer to a whole message was lost (RFC 1047). Nothing can tell whether it was delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InDoubt {
+    /// Send it once more, then set it aside: it arrives at most twice.
+    #[default]
+    RetryOnce,
+    /// Set it aside at once: it arrives at most once, or not at all.
+    Hold,
 }
 
 /// How the connection is protected.
@@ -176,10 +187,9 @@ impl Smtp {
         job: &Job<'_>,
         envelope: &Envelope,
         add_headers: &[HeaderField],
-        raw: Arc<dyn Octets>,
     ) -> Result<Receipt, Fault> {
-        let effect = job.effect;
         self.check_recipients(envelope)?;
+        let (effect, raw) = (job.effect, Arc::clone(&job.raw));
         let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
         let mail = super::blocking(move || {
             let content = contents::collect(&owned, &*raw)?;
@@ -196,16 +206,21 @@ impl Smtp {
         Ok(Receipt { location: format!("{} for {to}", self.place()), proof: reply.shown(), already: false })
     }
 
-    pub(super) fn in_doubt(&self) -> InDoubt {
-        self.in_doubt
-    }
-
     /// Greets, protects, logs in, and leaves.
     pub(super) async fn probe(&self) -> Result<Vec<String>, Fault> {
         let session = Session::open(self).await?;
-        let facts = session.facts();
+        let mut facts = session.facts();
+        facts.push(self.in_doubt.in_words().to_owned());
         session.quit().await;
         Ok(facts)
+    }
+
+    /// After how many lost answers a message is set aside.
+    pub(super) fn most_doubts(&self) -> u32 {
+        match self.in_doubt {
+            InDoubt::RetryOnce => 2,
+            InDoubt::Hold => 1,
+        }
     }
 
     /// A plugin cannot send mail to where the operator did not say it may go.
@@ -263,6 +278,15 @@ impl Security {
     }
 }
 
+impl InDoubt {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::RetryOnce => "a message whose acceptance is in doubt is sent once more, then set aside",
+            Self::Hold => "a message whose acceptance is in doubt is set aside, never sent again by itself",
+        }
+    }
+}
+
 /// Without the password.
 impl std::fmt::Debug for Smtp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -271,6 +295,6 @@ impl std::fmt::Debug for Smtp {
 }
 
 #[cfg(test)]
-mod cuts;
+mod steps;
 #[cfg(test)]
 mod tests;

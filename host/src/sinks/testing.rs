@@ -1,7 +1,6 @@
 //! What the tests of the sinks share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use postroom_mail::{
     Action, Address, Content, Digest, Effect, EffectId, Envelope, Key, Mailbox, MessageId, Name, OnConflict,
@@ -9,7 +8,7 @@ use postroom_mail::{
 };
 use postroom_spool::Receipt;
 
-use super::{DeliveryError, Job, Sink, SinkConfig};
+use super::{DeliveryError, Job, Sending, Sink, SinkConfig};
 
 /// A store effect with this key over a raw message.
 pub(super) fn effect(key: &str, raw: &[u8]) -> Effect {
@@ -81,37 +80,27 @@ pub(super) async fn deliver(
     raw: &[u8],
     attempt: u32,
 ) -> Result<Receipt, DeliveryError> {
-    hand_over(sink, effect, raw, attempt, &AtomicU32::new(0)).await
+    deliver_marking(sink, effect, raw, attempt, &|| Box::pin(async { Ok(()) })).await
 }
 
-/// A first attempt that counts how often it was marked as about to hand over its last octets.
+/// The same, with what records that the last octets are about to leave.
 pub(super) async fn deliver_marking(
     sink: &Sink,
     effect: &Effect,
     raw: &[u8],
-    marks: &AtomicU32,
-) -> Result<Receipt, DeliveryError> {
-    hand_over(sink, effect, raw, 1, marks).await
-}
-
-async fn hand_over(
-    sink: &Sink,
-    effect: &Effect,
-    raw: &[u8],
     attempt: u32,
-    marks: &AtomicU32,
+    sending: &Sending<'_>,
 ) -> Result<Receipt, DeliveryError> {
     let provenance = provenance(raw);
+    // Its futures may live longer than the job.
+    let sending = || -> futures::future::BoxFuture<'_, _> { sending() };
     let job = Job {
         effect,
         message: MessageId(Digest::of(raw)),
         provenance: &provenance,
         raw: Arc::new(raw.to_vec()),
         attempt,
-        sending: &|| {
-            marks.fetch_add(1, Ordering::SeqCst);
-            Box::pin(async { Ok(()) })
-        },
+        sending: &sending,
     };
     sink.deliver(&job).await
 }
@@ -133,6 +122,11 @@ pub(super) fn class<T: std::fmt::Debug>(outcome: &Result<T, DeliveryError>) -> &
         Err(DeliveryError::Configuration { .. }) => "configuration",
         Err(DeliveryError::InDoubt { .. }) => "in doubt",
     }
+}
+
+/// Whether the failure opens the breaker of the sink in the end.
+pub(super) fn of_the_sink<T>(outcome: &Result<T, DeliveryError>) -> bool {
+    outcome.as_ref().is_err_and(DeliveryError::is_of_the_sink)
 }
 
 /// Another effect of the same message: another content, hence another id.

@@ -19,7 +19,6 @@ pub(super) async fn suite(factory: Factory<'_>) {
     what_waits_can_be_made_due_now(factory()).await;
     a_message_put_back_loses_no_attempt(factory()).await;
     a_held_effect_loses_no_attempt(factory()).await;
-    a_doubt_is_counted_until_the_answer_is_known(factory()).await;
     released_messages_are_due_again(factory()).await;
     released_effects_are_due_again(factory()).await;
     a_verdict_comes_true_after_the_effects(factory()).await;
@@ -229,47 +228,6 @@ async fn a_message_is_done_with_its_last_effect(spool: Fresh) {
         assert_eq!((record.state, record.attempts, record.due), (EffectState::Done, 1, None));
         assert_eq!(record.receipt, Some(receipt()));
     }
-}
-
-async fn a_doubt_is_counted_until_the_answer_is_known(spool: Fresh) {
-    let message = admit(&*spool, "u", b"octets").await;
-    let lease = lease_one(&*spool, NOW).await;
-    let effects = vec![effect(&lease, "relay", "a", true)];
-    spool.plan(lease, plan(effects), NOW).await.unwrap();
-    let (at, reason) = (NOW, String::from("cut"));
-    let retry = || Settlement::Retry { at, reason: reason.clone() };
-    let doubt = |at| Settlement::Doubt { at, reason: reason.clone() };
-
-    let lease = sink_lease(&*spool, "relay", NOW).await;
-    assert_eq!(lease.doubts, 0);
-    spool.settle(lease, retry(), NOW).await.unwrap();
-    let lease = sink_lease(&*spool, "relay", NOW).await;
-    spool.sending(&lease, NOW).await.unwrap();
-    spool.sending(&lease, NOW).await.unwrap();
-    let record = spool.history(message).await.unwrap().unwrap().effects.remove(0);
-    assert_eq!(record.doubts, 1, "counted once, before anything is known");
-    spool.settle(lease, retry(), NOW).await.unwrap();
-
-    let lease = sink_lease(&*spool, "relay", NOW).await;
-    assert_eq!(lease.doubts, 0, "it was refused: that is no doubt");
-    spool.sending(&lease, NOW).await.unwrap();
-    spool.settle(lease, doubt(Some(NOW)), NOW).await.unwrap();
-
-    let lost = sink_lease(&*spool, "relay", NOW).await;
-    assert_eq!(lost.doubts, 1, "the answer was lost");
-    spool.sending(&lost, NOW).await.unwrap();
-    spool.release(Leases::Effects, NOW).await.unwrap();
-    assert!(matches!(spool.sending(&lost, NOW).await, Err(Error::Conflict(_))), "its lease is void");
-
-    let lease = sink_lease(&*spool, "relay", NOW).await;
-    assert_eq!(lease.doubts, 2, "nobody knows how the one before ended");
-    spool.settle(lease, Settlement::Hold { at, reason: "away".into() }, NOW).await.unwrap();
-    let lease = sink_lease(&*spool, "relay", NOW).await;
-    assert_eq!(lease.doubts, 2, "an attempt that never came so far changes nothing");
-    spool.settle(lease, doubt(None), NOW).await.unwrap();
-    let record = spool.history(message).await.unwrap().unwrap().effects.remove(0);
-    assert_eq!((record.state, record.doubts), (EffectState::Parked, 2));
-    assert_eq!(state(&*spool, message).await, MessageState::Quarantined);
 }
 
 async fn a_parked_required_effect_quarantines(spool: Fresh) {

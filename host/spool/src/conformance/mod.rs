@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod delivery;
+mod doubt;
 mod ledger;
 mod operator;
 mod questions;
@@ -27,6 +28,7 @@ pub async fn suite(factory: Factory<'_>) {
     retrieval::suite(factory).await;
     ledger::suite(factory).await;
     delivery::suite(factory).await;
+    doubt::suite(factory).await;
     questions::suite(factory).await;
     upkeep::suite(factory).await;
     operator::suite(factory).await;

@@ -51,6 +51,25 @@ async fn a_restart_takes_back_what_was_leased_and_keeps_the_count() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_was_sending_when_the_process_died_is_a_doubt_of_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = SqliteSpool::open(dir.path()).unwrap();
+    let planned = admit(&spool, "planned", b"one").await;
+    let lease = lease_one(&spool, NOW).await;
+    let effects = vec![sample::send(&lease, "relay")];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    drop(spool);
+    for doubts in 0..3 {
+        let spool = SqliteSpool::open(dir.path()).unwrap();
+        let record = spool.history(planned).await.unwrap().unwrap().effects.remove(0);
+        assert_eq!((record.state, record.doubts), (EffectState::Pending, doubts));
+        let lease = spool.lease_effects(&name("relay"), 1, NOW).await.unwrap().remove(0);
+        assert_eq!(lease.doubts, doubts);
+        spool.sending(&lease, NOW).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_second_process_is_kept_out_but_may_ask() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");

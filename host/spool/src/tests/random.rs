@@ -213,7 +213,7 @@ impl Pair {
         let two = self.embedded.lease_effects(&sink, limit, self.now).await.unwrap();
         let told = |leases: &[EffectLease]| -> Vec<_> {
             let told = |lease: &EffectLease| {
-                (lease.effect.clone(), lease.message, lease.attempt, lease.provenance.clone())
+                (lease.effect.clone(), lease.message, lease.attempt, lease.doubts, lease.provenance.clone())
             };
             leases.iter().map(told).collect()
         };
@@ -228,8 +228,20 @@ impl Pair {
         let at = usize::try_from(self.random.below(self.effects.len() as u64)).unwrap();
         let (one, two) = self.effects.swap_remove(at);
         let later = Timestamp(self.now.0 + self.one_of(&[0, 10, 200]));
-        let settlement = match self.random.below(8) {
+        if self.random.below(3) == 0 {
+            let marked = self.oracle.sending(&one, self.now).await;
+            same(&marked, &self.embedded.sending(&two, self.now).await, "sending");
+            if self.random.below(12) == 0 {
+                // Never settled; a restart decides.
+                return;
+            }
+        }
+        let settlement = match self.random.below(12) {
             0 => Settlement::Park { reason: "no".into() },
+            3 => {
+                let at = self.one_of(&[Some(later), Some(later), None]);
+                Settlement::Doubt { at, reason: "no answer".into() }
+            }
             1 => Settlement::Retry { at: later, reason: "busy".into() },
             2 => Settlement::Hold { at: later, reason: "no route".into() },
             _ => Settlement::Done(receipt()),

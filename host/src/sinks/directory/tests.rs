@@ -6,7 +6,7 @@ use std::path::Path;
 
 use postroom_mail::Coding;
 
-use super::super::testing::{build, class, deliver, effect, numbered, other_id, try_build};
+use super::super::testing::{build, class, deliver, effect, numbered, of_the_sink, other_id, try_build};
 use super::super::{Kind, Sink};
 use super::publish::temporary_name;
 
@@ -276,4 +276,26 @@ fn modes_are_octal_and_sensible() {
     }
     let unknown = "type = \"directory\"\npath = \"out\"\nmodes = 1";
     assert!(toml::from_str::<super::super::SinkConfig>(unknown).is_err());
+}
+
+#[test]
+fn errors_of_the_file_system_are_the_disks_the_operators_or_the_effects() {
+    use rustix::io::Errno;
+    let table = [
+        (Errno::NOSPC, "temporary", true),
+        (Errno::DQUOT, "temporary", true),
+        (Errno::ROFS, "temporary", true),
+        (Errno::IO, "temporary", true),
+        (Errno::MFILE, "temporary", true),
+        (Errno::XDEV, "configuration", false),
+        (Errno::ACCESS, "configuration", false),
+        (Errno::NOENT, "configuration", false),
+        (Errno::LOOP, "permanent", false),
+        (Errno::NAMETOOLONG, "permanent", false),
+    ];
+    for (errno, expected, whole) in table {
+        let fault = super::publish::fault("/mail", errno.into());
+        let outcome: Result<(), _> = Err(fault.at(&postroom_mail::Name::new("vault").unwrap()));
+        assert_eq!((class(&outcome), of_the_sink(&outcome)), (expected, whole), "{errno:?}: {outcome:?}");
+    }
 }

@@ -124,3 +124,59 @@ async fn many_deliveries_at_once_into_one_new_folder_all_arrive() {
     );
     assert_eq!(names(&base.path().join("Mail/.New.Folder/new")).len(), 32);
 }
+
+/// The one duplicate there can be: nothing of the first copy is left to be found.
+#[tokio::test]
+async fn a_message_that_was_expunged_before_the_retry_comes_back_once() {
+    let base = tempfile::tempdir().unwrap();
+    let sink = sink(base.path());
+    let effect = file_into("", "", RAW);
+    deliver(&sink, &effect, RAW, 1).await.unwrap();
+    let new = base.path().join("Mail/new");
+    fs::remove_file(new.join(&names(&new)[0])).unwrap();
+    assert!(!deliver(&sink, &effect, RAW, 2).await.unwrap().already);
+    assert!(deliver(&sink, &effect, RAW, 3).await.unwrap().already);
+    assert_eq!(names(&new).len(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_mail_out_of_new_at_every_moment_makes_no_second_copy() {
+    let base = tempfile::tempdir().unwrap();
+    let sink = sink(base.path());
+    let (new, cur) = (base.path().join("Mail/new"), base.path().join("Mail/cur"));
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (done, from, to) = (std::sync::Arc::clone(&stop), new.clone(), cur.clone());
+    let reader = std::thread::spawn(move || {
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            for name in names(&from) {
+                // Gone again already, perhaps.
+                let _ = fs::rename(from.join(&name), to.join(format!("{name}:2,S")));
+            }
+        }
+    });
+    for number in 0..50 {
+        let raw = format!("Subject: {number}\r\n\r\nbody").into_bytes();
+        let effect = file_into("", "", &raw);
+        for attempt in 1..=3 {
+            let receipt = deliver(&sink, &effect, &raw, attempt).await.unwrap();
+            assert_eq!(receipt.already, attempt > 1, "{number} {attempt}");
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    reader.join().unwrap();
+    assert_eq!(names(&new).len() + names(&cur).len(), 50);
+}
+
+/// A first attempt cannot find an earlier one, so it does not read a mailbox of a hundred thousand messages for it.
+#[tokio::test]
+async fn a_first_attempt_does_not_look_through_the_mailbox() {
+    let base = tempfile::tempdir().unwrap();
+    let sink = sink(base.path());
+    let effect = file_into("", "", RAW);
+    deliver(&sink, &effect, RAW, 1).await.unwrap();
+    let name = format!("1795000000.E{}.postroom", effect.id.0.short(32));
+    let (new, cur) = (base.path().join("Mail/new"), base.path().join("Mail/cur"));
+    fs::rename(new.join(&name), cur.join(format!("{name}:2,S"))).unwrap();
+    assert!(!deliver(&sink, &effect, RAW, 1).await.unwrap().already, "cur was not read");
+    assert!(deliver(&sink, &effect, RAW, 2).await.unwrap().already);
+}

@@ -65,6 +65,7 @@ impl HttpService for Service {
         reach(format_args!("s3.{method}"), "answered");
         let status = response.status().as_u16();
         match status {
+            200..300 if put => believed(response).await,
             200..300 | 304 | 409 | 412 => Ok(response),
             404 if !put => Ok(response),
             _ => {
@@ -89,16 +90,13 @@ impl Refused {
     pub(super) fn fault(&self, place: &str) -> Fault {
         let what = format!("{place}: the store answered {self}");
         match (self.status, self.code.as_deref().unwrap_or("")) {
-            (
-                _,
-                "RequestTimeout"
-                | "SlowDown"
-                | "InternalError"
-                | "OperationAborted"
-                | "IncompleteBody"
-                | "BadDigest"
-                | "XAmzContentSHA256Mismatch",
-            ) => Fault::temporary(format!("{what}; it will be tried again")),
+            (_, "RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable") => {
+                Fault::unavailable(format!("{what}; the store is unwell, it will be tried again"))
+            }
+            (200..=299, _)
+            | (_, "OperationAborted" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch") => {
+                Fault::temporary(format!("{what}; it will be tried again"))
+            }
             (_, "RequestTimeTooSkewed") => {
                 Fault::configuration(format!("{what}; the clock of this machine is wrong: set it"))
             }
@@ -117,7 +115,7 @@ impl Refused {
                 "{what}; it cannot do conditional writes, so it might overwrite: use another store"
             )),
             (408 | 429 | 500.., _) => {
-                Fault::temporary(format!("{what}; the store is unwell, it will be tried again"))
+                Fault::unavailable(format!("{what}; the store is unwell, it will be tried again"))
             }
             (_, "EntityTooLarge" | "KeyTooLongError" | "MetadataTooLarge" | "InvalidURI")
             | (411 | 413 | 414 | 431, _) => Fault::permanent(format!("{what}; it will not take this object")),
@@ -134,6 +132,16 @@ pub(super) fn trouble(error: &StoreError) -> &'static str {
         Some(HttpErrorKind::Request | HttpErrorKind::Interrupted) => "the connection to the store broke",
         Some(HttpErrorKind::Decode) => "the answer of the store could not be read",
         _ => "the store could not be reached",
+    }
+}
+
+/// A success that comes with an error document is none: some stores begin to answer before they know.
+async fn believed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let status = response.status().as_u16();
+    let (head, body) = response.into_parts();
+    match code(HttpResponse::from_parts(head.clone(), body)).await {
+        Some(code) => Err(HttpError::new(HttpErrorKind::Unknown, Refused { status, code: Some(code) })),
+        None => Ok(HttpResponse::from_parts(head, bytes::Bytes::new().into())),
     }
 }
 

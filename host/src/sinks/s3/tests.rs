@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::Sink;
-use super::super::testing::{build, class, deliver, effect, numbered, secret, try_build};
+use super::super::testing::{build, class, deliver, effect, numbered, of_the_sink, secret, try_build};
 
 const RAW: &[u8] = b"Subject: a\r\n\r\nbody";
 
@@ -25,6 +25,8 @@ struct Store {
     /// `METHOD path` of what was asked.
     asked: Arc<Mutex<Vec<String>>>,
     ignores_conditions: bool,
+    /// After so many octets of a body the connection is cut, each time.
+    cut: Arc<Mutex<Option<usize>>>,
 }
 
 #[derive(Clone)]
@@ -53,7 +55,7 @@ impl Store {
 
     async fn serve(self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
-        while let Some((head, body)) = request(&mut stream, &mut buffer).await {
+        while let Some((head, body)) = request(&mut stream, &mut buffer, &self.cut).await {
             let Some(answer) = self.answer(&head, body) else { return };
             if stream.write_all(&answer).await.is_err() {
                 return;
@@ -77,7 +79,7 @@ impl Store {
                 let document = format!(
                     "<Error><Code>{code}</Code><Message>AKIDEXAMPLE signed x-amz-date</Message></Error>"
                 );
-                return Some(response(*status, &[], document.as_bytes()));
+                return Some(response(*status, &[("etag", "\"tag\"")], document.as_bytes()));
             }
             Some(Answer::Redirect(to)) => return Some(response(307, &[("location", to)], b"")),
         }
@@ -92,12 +94,13 @@ impl Store {
             }
             ("PUT", _) => {
                 objects.insert(path.to_owned(), (fields, body));
-                response(200, &[("etag", "\"tag\"")], b"")
+                response(200, &[("etag", "\"tag\""), ("x-amz-version-id", "v1")], b"")
             }
             (_, None) => response(404, &[], b"<Error><Code>NoSuchKey</Code></Error>"),
             (_, Some((fields, octets))) => {
                 let date = "Tue, 24 Nov 2026 00:00:00 GMT".to_owned();
-                let mut headers = vec![("etag", "\"tag\""), ("last-modified", &date)];
+                let mut headers =
+                    vec![("etag", "\"tag\""), ("x-amz-version-id", "v1"), ("last-modified", &date)];
                 let meta = fields.iter().filter(|(name, _)| name.starts_with("x-amz-meta-"));
                 headers.extend(meta.map(|(name, value)| (name.as_str(), value.as_str())));
                 let mut answer = response(200, &headers, octets);
@@ -131,8 +134,12 @@ impl Store {
     }
 }
 
-/// Head and body of the next request.
-async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
+/// Head and body of the next request; none of a request whose body is cut.
+async fn request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    cut: &Mutex<Option<usize>>,
+) -> Option<(String, Vec<u8>)> {
     let head_end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
@@ -144,8 +151,13 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.trim().parse().ok())
         .unwrap_or(0);
-    while buffer.len() < head_end + length {
+    // A kept connection may wait for its next request for long.
+    let cut = *cut.lock().unwrap();
+    while buffer.len() < head_end + length.min(cut.unwrap_or(length)) {
         read_more(stream, buffer).await?;
+    }
+    if cut.is_some() {
+        return None;
     }
     let rest = buffer.split_off(head_end + length);
     let body = buffer.split_off(head_end);
@@ -194,7 +206,10 @@ async fn content_is_put_once_with_its_digests() {
     let receipt = deliver(&sink, &effect, RAW, 1).await.unwrap();
     assert!(!receipt.already);
     assert_eq!(receipt.location, "s3://vault/mail/home/a b+c.eml");
-    assert_eq!(receipt.proof, format!("etag \"tag\", sha256 {}", effect.digest));
+    assert_eq!(receipt.proof, format!("etag \"tag\", version v1, sha256 {}", effect.digest));
+    let again = deliver(&sink, &effect, RAW, 2).await.unwrap();
+    assert!(again.already);
+    assert_eq!((again.location, again.proof), (receipt.location.clone(), receipt.proof), "found, not put");
 
     assert_eq!(store.paths(), ["/vault/mail/home/a%20b%2Bc.eml"]);
     assert_eq!(store.octets("/vault/mail/home/a%20b%2Bc.eml"), RAW);
@@ -374,4 +389,63 @@ fn the_bucket_is_in_the_path_or_in_the_host_name() {
     use super::endpoint_of;
     assert_eq!(endpoint_of("https://s3.example/", "vault", true), "https://s3.example");
     assert_eq!(endpoint_of("https://s3.example", "vault", false), "https://vault.s3.example");
+}
+
+#[tokio::test]
+async fn an_upload_cut_at_every_64_kib_leaves_nothing_and_arrives_whole_at_the_next_attempt() {
+    let store = Store::default();
+    let sink = sink(store.clone().start().await);
+    let raw = b"0123456789abcdef".repeat(20 * 1024 + 1);
+    for (number, cut) in (0..=raw.len()).step_by(64 * 1024).enumerate() {
+        let effect = effect(&format!("{number}.eml"), &raw);
+        *store.cut.lock().unwrap() = Some(cut);
+        let outcome = deliver(&sink, &effect, &raw, 1).await;
+        assert_eq!((class(&outcome), of_the_sink(&outcome)), ("temporary", true), "{cut}: {outcome:?}");
+        assert_eq!(store.paths().len(), number, "{cut}: nothing half is there");
+        *store.cut.lock().unwrap() = None;
+        assert_eq!(class(&deliver(&sink, &effect, &raw, 2).await), "done", "{cut}");
+        assert_eq!(store.octets(&format!("/vault/mail/{number}.eml")), raw, "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_success_with_an_error_document_is_none() {
+    let store = Store::default();
+    let sink = sink(store.clone().start().await);
+    for code in ["InternalError", "SlowDown", "SomethingNew"] {
+        store.tell(&[Answer::Status(200, code)]);
+        let outcome = deliver(&sink, &effect("a.eml", RAW), RAW, 1).await;
+        assert_eq!(class(&outcome), "temporary", "{code}: {outcome:?}");
+        assert_eq!(store.paths(), Vec::<String>::new(), "{code}");
+    }
+    assert_eq!(class(&deliver(&sink, &effect("a.eml", RAW), RAW, 2).await), "done");
+}
+
+#[tokio::test]
+async fn a_store_that_answers_not_modified_has_not_stored_it() {
+    let store = Store::default();
+    let sink = sink(store.clone().start().await);
+    store.tell(&[Answer::Status(304, "NotModified")]);
+    assert_ne!(class(&deliver(&sink, &effect("a.eml", RAW), RAW, 1).await), "done");
+    assert_eq!(class(&deliver(&sink, &effect("a.eml", RAW), RAW, 2).await), "done");
+}
+
+#[tokio::test]
+async fn a_store_that_is_unwell_is_told_from_one_object_it_does_not_take() {
+    let store = Store::default();
+    let sink = sink(store.clone().start().await);
+    let table = [
+        (500, "InternalError", true),
+        (503, "SlowDown", true),
+        (503, "", true),
+        (429, "", true),
+        (400, "RequestTimeout", true),
+        (400, "BadDigest", false),
+        (400, "EntityTooLarge", false),
+    ];
+    for (status, code, expected) in table {
+        store.tell(&[Answer::Status(status, code)]);
+        let outcome = deliver(&sink, &effect("a.eml", RAW), RAW, 1).await;
+        assert_eq!(of_the_sink(&outcome), expected, "{status} {code}: {outcome:?}");
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Session {
     greeting: String,
     offers: Offers,
     login: Option<String>,
+    /// Between `DATA` and the answer to the message: a command would be taken for a line of it.
+    in_mail: bool,
     timeouts: Timeouts,
 }
 
@@ -103,10 +105,10 @@ impl Session {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 let what = format!("cannot connect to {place}: {error}; the server or the network is down");
-                return Err(Fault::temporary(what).because(error));
+                return Err(Fault::unavailable(what).because(error));
             }
             Err(_) => {
-                return Err(Fault::temporary(format!(
+                return Err(Fault::unavailable(format!(
                     "{place} does not answer; the server or the network is down"
                 )));
             }
@@ -119,8 +121,15 @@ impl Session {
             Security::Implicit(trust) => protect(wire, trust, &place, timeouts).await?,
             Security::StartTls(_) | Security::None => wire,
         };
-        let mut session =
-            Self { wire, place, greeting: String::new(), offers: Offers::default(), login: None, timeouts };
+        let mut session = Self {
+            wire,
+            place,
+            greeting: String::new(),
+            offers: Offers::default(),
+            login: None,
+            in_mail: false,
+            timeouts,
+        };
         session.greet().await?;
         let hello = match &smtp.hello {
             Some(hello) => hello.clone(),
@@ -138,8 +147,6 @@ impl Session {
     }
 
     /// Sends one message to all recipients, or to none.
-    ///
-    /// `sending` is called once everything but the final dot has left, which is what makes the message the server's.
     pub(super) async fn send(
         &mut self,
         transaction: &Transaction,
@@ -158,8 +165,11 @@ impl Session {
         self.transmit(mail, sending).await
     }
 
-    /// Leaves politely; whether that works no longer matters.
+    /// Leaves politely; whether that works no longer matters. In the midst of a message it just hangs up.
     pub(super) async fn quit(mut self) {
+        if self.in_mail {
+            return;
+        }
         let _ = self.wire.command("QUIT", self.timeouts.quit).await;
     }
 
@@ -307,23 +317,27 @@ impl Session {
         } else if codes.iter().any(|code| *code >= 500) {
             Fault::permanent(format!("{what}; correct the recipients in the step's settings"))
         } else if codes.contains(&421) {
-            Fault::temporary(what)
+            Fault::unavailable(what)
         } else {
-            Fault::temporary(what).of_message()
+            Fault::temporary(what)
         })
     }
 
-    /// Sends the octets and the final dot. From the first octet of the dot on, silence means doubt.
+    /// Sends the octets and the final dot. From the first octet of the dot on, silence means doubt; that this moment has
+    /// come is recorded before it, so that a crash means doubt too.
     async fn transmit(&mut self, mail: &Outgoing, sending: &Sending<'_>) -> Result<Reply, Fault> {
+        self.in_mail = true;
         for block in mail.blocks() {
             reach("smtp.body", "send");
             let sent = self.wire.write(&block, self.timeouts.block).await;
             sent.map_err(|error| self.lost(Stage::Data, error))?;
         }
-        // Without the mark a crash from here on could send it without end. The connection is dropped, so nothing is delivered.
         sending().await.map_err(|error| {
-            Fault::temporary(format!("the message was held back before its final dot: {error}"))
-                .because(error)
+            Fault::temporary(format!(
+                "that the message is about to be handed to {} could not be recorded, so it was not: {error}",
+                self.place
+            ))
+            .because(error)
         })?;
         reach("smtp.dot", "send");
         let dot = self.wire.write(b".\r\n", self.timeouts.block).await;
@@ -332,6 +346,7 @@ impl Session {
         let reply = self.wire.reply(self.timeouts.dot).await;
         let reply = reply.map_err(|error| self.lost(Stage::Message, error))?;
         reach("smtp.dot", "answered");
+        self.in_mail = false;
         match reply.code {
             200..300 => Ok(reply),
             _ => Err(self.refused(Stage::Message, &reply)),
@@ -365,7 +380,7 @@ impl Session {
                  delivered, and trying again may make a second copy"
             )),
             Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth | Stage::Mail | Stage::MailOwn | Stage::Data => {
-                Fault::temporary(format!("{place} was lost {}: {error}; nothing was delivered", stage.when()))
+                Fault::unavailable(format!("{place} was lost {}: {error}; nothing was delivered", stage.when()))
             }
         }
         .because(error)
@@ -395,15 +410,15 @@ impl Session {
             (500.., Stage::Mail | Stage::Data | Stage::Message) => {
                 Fault::permanent(format!("{what}; it will not take this message"))
             }
-            (421, _) => Fault::temporary(format!("{what}; it will be tried again")),
-            (400..500, Stage::Mail | Stage::MailOwn | Stage::Data | Stage::Message) => {
-                Fault::temporary(format!("{what}; it will be tried again")).of_message()
+            // Whoever answers 421 takes nothing from anybody at the moment.
+            (400..421 | 422..500, Stage::Mail | Stage::MailOwn | Stage::Data | Stage::Message) => {
+                Fault::temporary(format!("{what}; it will be tried again"))
             }
-            (400..500, _) => Fault::temporary(format!("{what}; it will be tried again")),
+            (400..500, _) => Fault::unavailable(format!("{what}; it will be tried again")),
             (_, Stage::Message) => Fault::in_doubt(format!(
                 "{what}, which says neither yes nor no; trying again may make a second copy"
             )),
-            _ => Fault::temporary(format!("{what}, which is not an answer to that; the server is broken")),
+            _ => Fault::unavailable(format!("{what}, which is not an answer to that; the server is broken")),
         }
     }
 
@@ -474,7 +489,7 @@ async fn protect(wire: Wire, trust: &Trust, place: &str, timeouts: Timeouts) -> 
             .because(error)
         }
         WireError::Io(_) | WireError::Closed | WireError::Timeout(_) => {
-            Fault::temporary(format!("TLS with {place} was cut short: {error}")).because(error)
+            Fault::unavailable(format!("TLS with {place} was cut short: {error}")).because(error)
         }
     })
 }

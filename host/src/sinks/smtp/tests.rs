@@ -22,7 +22,7 @@ async fn receiver(faults: &[ReceiverFault]) -> Receiver {
     Receiver::start(config).await.unwrap()
 }
 
-pub(super) fn plain(port: u16) -> Sink {
+fn plain(port: u16) -> Sink {
     plain_with(port, "")
 }
 
@@ -434,4 +434,16 @@ fn contradictions_in_the_configuration_are_found_before_anything_runs() {
         assert!(try_build(base.path(), &config).is_err(), "{more}");
     }
     assert!(try_build(base.path(), "type = \"smtp\"\nhost = \"smtp.example\"").is_ok());
+}
+
+/// Wrapping would break signatures; a server that does not take it says so.
+#[tokio::test]
+async fn lines_longer_than_998_octets_arrive_as_they_are() {
+    let server = receiver(&[]).await;
+    for length in [998, 999, 5000, 200_000] {
+        let raw =
+            [b"Message-ID: <m@a.example>\r\n\r\n".to_vec(), vec![b'x'; length], b"\r\n".to_vec()].concat();
+        deliver(&plain(server.addr().port()), &send(None, TO, &raw), &raw, 1).await.unwrap();
+        assert!(server.accepted().last().unwrap().octets == raw, "{length}");
+    }
 }
