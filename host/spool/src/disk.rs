@@ -166,6 +166,14 @@ impl Disk {
         Ok(File { file, path: path.to_owned(), kind, disk: self.clone() })
     }
 
+    /// Opens what swallows writes and cannot be synced.
+    #[cfg(test)]
+    pub(crate) fn sink(&self, kind: Kind) -> File {
+        let path = Path::new("/dev/null");
+        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        File { file, path: path.to_owned(), kind, disk: self.clone() }
+    }
+
     /// Makes a file with a name of its own, which is gone when the value is.
     pub(crate) fn temporary(&self, directory: &Path) -> io::Result<Temporary> {
         let place = "disk.incoming_create";

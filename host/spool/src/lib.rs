@@ -323,12 +323,12 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written.
     async fn lease_effects(&self, sink: &Name, limit: usize, now: Timestamp) -> Result<Vec<EffectLease>>;
 
-    /// The last octets of what this effect hands over are about to leave: from here on only the other side's answer tells
-    /// whether it happened (RFC 1047). Until [`Spool::settle`] says otherwise the attempt counts as a doubt, and a crash
-    /// leaves it one.
+    /// The octets after which the other side may take the message are about to leave (the final dot of SMTP). Until the
+    /// effect is settled, or when it is never settled because this process dies, the attempt counts as a doubt of the next
+    /// [`EffectLease`]. Any settlement but [`Settlement::Doubt`] says that the outcome is known, and takes that back.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the lease is void; when the state cannot be written. The octets must not leave then.
+    /// [`Error::Conflict`] when the lease no longer holds; when the state cannot be written. Nothing may be sent then.
     async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()>;
 
     /// Commit point 3. When the last open effect of a message is settled, the message is done; when a required effect

@@ -105,11 +105,6 @@ pub(crate) fn effect_done(effect: &Effect, receipt: &Receipt) -> String {
     format!("{} done: {}{already}", effect.summary(), receipt.location)
 }
 
-/// The last octets of a message are about to leave.
-pub(crate) fn sending(effect: &Effect) -> String {
-    format!("{} handed over, its answer is awaited", effect.summary())
-}
-
 /// An effect failed for now.
 pub(crate) fn effect_retried(effect: &Effect, reason: &str) -> String {
     format!("{} to be tried again: {reason}", effect.summary())
@@ -118,6 +113,11 @@ pub(crate) fn effect_retried(effect: &Effect, reason: &str) -> String {
 /// An effect failed for good.
 pub(crate) fn effect_parked(effect: &Effect, reason: &str) -> String {
     format!("{} set aside: {reason}", effect.summary())
+}
+
+/// The other side was given the whole effect, and never said what it did with it.
+pub(crate) fn effect_doubted(effect: &Effect, reason: &str) -> String {
+    format!("{} may or may not have happened: {reason}", effect.summary())
 }
 
 /// Why a message is quarantined when one of its required effects is.

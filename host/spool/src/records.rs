@@ -85,8 +85,8 @@ pub struct EffectLease {
     pub provenance: Provenance,
     /// Which attempt this is, from 1; already counted durably.
     pub attempt: u32,
-    /// Earlier attempts that were about to hand over the last octets ([`crate::Spool::sending`]) and of whose end nobody
-    /// knows: the process died, or the answer was lost. Each may have succeeded.
+    /// Earlier attempts that passed [`Spool::sending`](crate::Spool::sending) and whose outcome nobody knows: each of them
+    /// may have happened.
     pub doubts: u32,
 }
 
@@ -120,15 +120,16 @@ pub enum Settlement {
         /// Why.
         reason: String,
     },
-    /// It may have happened: the answer was lost after [`crate::Spool::sending`].
-    Doubt {
-        /// Try again, not before; `None` sets it aside for the operator.
-        at: Option<Timestamp>,
+    /// Set aside for the operator.
+    Park {
         /// Why.
         reason: String,
     },
-    /// Set aside for the operator.
-    Park {
+    /// Nobody knows whether it happened (RFC 1047): the other side was given everything and its answer was lost. Counts
+    /// as a doubt.
+    Doubt {
+        /// Try again, not before; set aside for the operator when `None`.
+        at: Option<Timestamp>,
         /// Why.
         reason: String,
     },
@@ -161,7 +162,7 @@ pub struct EffectRecord {
     pub state: EffectState,
     /// How often it was tried.
     pub attempts: u32,
-    /// How many of these may have succeeded unseen.
+    /// Of those, how many may have happened without anybody knowing.
     pub doubts: u32,
     /// When it is due next, while pending.
     pub due: Option<Timestamp>,

@@ -277,7 +277,8 @@ impl Spool for MemorySpool {
             stored.state == EffectState::Pending && stored.effect.sink == *sink && stored.due <= now
         };
         let leases = effects.iter_mut().filter(due).take(limit).map(|stored| {
-            stored.state = EffectState::Inflight;
+            stored.doubts = stored.doubts();
+            (stored.state, stored.sending) = (EffectState::Inflight, false);
             stored.attempts += 1;
             let message = &messages[stored.message];
             EffectLease {
@@ -291,22 +292,16 @@ impl Spool for MemorySpool {
         Ok(leases.collect())
     }
 
-    async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()> {
+    async fn sending(&self, lease: &EffectLease, _now: Timestamp) -> Result<()> {
         let mut state = self.state();
-        let at = state.leased_effect(lease.effect.id, lease.attempt)?;
-        let State { effects, messages, .. } = &mut *state;
-        let stored = &mut effects[at];
-        if stored.sending != Some(stored.attempts) {
-            stored.sending = Some(stored.attempts);
-            stored.doubts += 1;
-            messages[stored.message].repeating_event(now, life::sending(&stored.effect));
-        }
+        let at = state.leased_effect(lease)?;
+        state.effects[at].sending = true;
         Ok(())
     }
 
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {
         let mut state = self.state();
-        let at = state.leased_effect(lease.effect.id, lease.attempt)?;
+        let at = state.leased_effect(&lease)?;
         state.settle(at, settlement, now);
         Ok(())
     }
@@ -390,7 +385,7 @@ impl Spool for MemorySpool {
             effect: stored.effect.clone(),
             state: stored.state,
             attempts: stored.attempts,
-            doubts: stored.doubts,
+            doubts: stored.doubts(),
             due: (stored.state == EffectState::Pending).then_some(stored.due),
             receipt: stored.receipt.clone(),
             reason: stored.reason.clone(),

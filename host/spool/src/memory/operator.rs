@@ -76,9 +76,11 @@ impl State {
             let stored = &mut parts[*at];
             match turn {
                 Turn::Again => {
-                    (stored.state, stored.attempts, stored.due) = (EffectState::Pending, 0, now);
+                    // One stays counted where there was one, so that sinks look for what it may have left.
+                    let attempts = stored.attempts.min(1);
+                    (stored.state, stored.attempts, stored.due) = (EffectState::Pending, attempts, now);
                     (stored.reason, stored.waived) = (None, None);
-                    (stored.sending, stored.doubts) = (None, 0);
+                    (stored.sending, stored.doubts) = (false, 0);
                 }
                 Turn::Hasten => stored.due = now,
                 Turn::Waive => (stored.state, stored.waived) = (EffectState::Parked, Some(now)),

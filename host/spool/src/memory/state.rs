@@ -9,7 +9,8 @@ use postroom_mail::{
 
 use crate::judge::{Mark, Pace};
 use crate::records::{
-    AccountStatus, Admitted, Arrival, EffectState, Event, MessageLease, MessageState, Receipt, Settlement,
+    AccountStatus, Admitted, Arrival, EffectLease, EffectState, Event, MessageLease, MessageState, Receipt,
+    Settlement,
 };
 use crate::seen::{SeenBy, Stumble};
 use crate::{Body, Result, life};
@@ -73,8 +74,8 @@ pub(super) struct Stored {
     pub(super) effect: Effect,
     pub(super) state: EffectState,
     pub(super) attempts: u32,
-    /// The attempt that was about to hand over its last octets.
-    pub(super) sending: Option<u32>,
+    /// Whether this attempt may have happened already.
+    pub(super) sending: bool,
     pub(super) doubts: u32,
     pub(super) due: Timestamp,
     pub(super) receipt: Option<Receipt>,
@@ -83,15 +84,23 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// How many attempts may have happened, the one that is under way not among them.
+    pub(super) fn doubts(&self) -> u32 {
+        self.doubts + u32::from(self.sending && self.state != EffectState::Inflight)
+    }
+
     pub(super) fn open(&self) -> bool {
         matches!(self.state, EffectState::Pending | EffectState::Inflight)
     }
+}
 
-    /// How this attempt ended is known: it is no doubt.
-    fn certain(&mut self) {
-        if self.sending == Some(self.attempts) {
-            (self.sending, self.doubts) = (None, self.doubts - 1);
+impl Stored {
+    fn park(&mut self, message: &mut Message, reason: String, now: Timestamp) {
+        message.event(now, life::effect_parked(&self.effect, &reason));
+        if self.effect.required && message.state == MessageState::Planned {
+            message.set_aside(life::parked_reason(&self.effect, &reason), now);
         }
+        (self.state, self.reason) = (EffectState::Parked, Some(reason));
     }
 }
 
@@ -144,12 +153,12 @@ impl State {
         self.effects.iter().position(|stored| stored.effect.id == id)
     }
 
-    pub(super) fn leased_effect(&self, id: EffectId, attempt: u32) -> Result<usize> {
-        let at = self.effect(id).filter(|at| {
+    pub(super) fn leased_effect(&self, lease: &EffectLease) -> Result<usize> {
+        let at = self.effect(lease.effect.id).filter(|at| {
             let stored = &self.effects[*at];
-            stored.state == EffectState::Inflight && stored.attempts == attempt
+            stored.state == EffectState::Inflight && stored.attempts == lease.attempt
         });
-        at.ok_or_else(|| life::effect_not_leased(id, attempt))
+        at.ok_or_else(|| life::effect_not_leased(lease.effect.id, lease.attempt))
     }
 
     pub(super) fn effects_of(&self, message: usize) -> impl Iterator<Item = &Stored> {
@@ -212,7 +221,7 @@ impl State {
                     effect,
                     state,
                     attempts: 0,
-                    sending: None,
+                    sending: false,
                     doubts: 0,
                     due,
                     receipt: None,
@@ -245,35 +254,33 @@ impl State {
 
     pub(super) fn settle(&mut self, at: usize, settlement: Settlement, now: Timestamp) {
         let stored = &mut self.effects[at];
-        let (index, required) = (stored.message, stored.effect.required);
+        let index = stored.message;
         let uncounted = matches!(settlement, Settlement::Hold { .. });
+        stored.sending = false;
         let message = &mut self.messages[index];
-        if !matches!(settlement, Settlement::Doubt { .. }) {
-            stored.certain();
-        }
         match settlement {
             Settlement::Done(receipt) => {
                 message.event(now, life::effect_done(&stored.effect, &receipt));
                 (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
             }
-            Settlement::Retry { at, reason }
-            | Settlement::Hold { at, reason }
-            | Settlement::Doubt { at: Some(at), reason } => {
+            Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
                 stored.attempts -= u32::from(uncounted);
-                stored.sending = None;
                 let reason = life::clip(reason);
                 message.repeating_event(now, life::effect_retried(&stored.effect, &reason));
                 (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
                 return;
             }
-            Settlement::Park { reason } | Settlement::Doubt { at: None, reason } => {
+            Settlement::Doubt { at, reason } => {
+                stored.doubts += 1;
                 let reason = life::clip(reason);
-                message.event(now, life::effect_parked(&stored.effect, &reason));
-                if required && message.state == MessageState::Planned {
-                    message.set_aside(life::parked_reason(&stored.effect, &reason), now);
+                message.event(now, life::effect_doubted(&stored.effect, &reason));
+                if let Some(at) = at {
+                    (stored.state, stored.due, stored.reason) = (EffectState::Pending, at, Some(reason));
+                    return;
                 }
-                (stored.state, stored.reason) = (EffectState::Parked, Some(reason));
+                stored.park(message, reason, now);
             }
+            Settlement::Park { reason } => stored.park(message, life::clip(reason), now),
         }
         let open = self.effects_of(index).any(Stored::open);
         let message = &mut self.messages[index];

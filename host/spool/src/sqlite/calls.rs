@@ -254,9 +254,9 @@ impl Spool for SqliteSpool {
             .await
     }
 
-    async fn sending(&self, lease: &EffectLease, now: Timestamp) -> Result<()> {
-        let (effect, attempt) = (lease.effect.clone(), lease.attempt);
-        self.write("spool.sending", move |unit| outbox::sending(unit, &effect, attempt, now)).await
+    async fn sending(&self, lease: &EffectLease, _now: Timestamp) -> Result<()> {
+        let (effect, attempt) = (lease.effect.id, lease.attempt);
+        self.write("spool.sending", move |unit| outbox::sending(unit, effect, attempt)).await
     }
 
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()> {

@@ -162,8 +162,9 @@ fn turn(unit: &Unit<'_>, parts: &[i64], turns: &[(usize, Turn)], now: Timestamp)
         let Some(seq) = parts.get(*index) else { continue };
         let mut set = unit.sql.prepare_cached(match turn {
             Turn::Again => {
-                "UPDATE effects SET state = 'pending', attempts = 0, doubts = 0, sending = NULL, due = ?2, reason = NULL,
-                    waived = NULL
+                // One stays counted where there was one, so that sinks look for what it may have left.
+                "UPDATE effects SET state = 'pending', attempts = min(attempts, 1), doubts = 0, sending = NULL,
+                    due = ?2, reason = NULL, waived = NULL
                  WHERE seq = ?1"
             }
             Turn::Hasten => "UPDATE effects SET due = ?2 WHERE seq = ?1",

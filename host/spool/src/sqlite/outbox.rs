@@ -18,13 +18,17 @@ pub(super) fn lease(
     now: Timestamp,
 ) -> Outcome<Vec<EffectLease>> {
     let mut due = unit.sql.prepare_cached(&format!(
-        "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq, e.doubts FROM effects e INDEXED BY effects_outbox
+        "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq,
+                e.doubts + (e.sending IS NOT NULL) FROM effects e INDEXED BY effects_outbox
          JOIN messages m ON m.seq = e.message
          WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.seq LIMIT ?3"
     ))?;
-    let mut take = unit
-        .sql
-        .prepare_cached("UPDATE effects SET state = 'inflight', attempts = attempts + 1 WHERE seq = ?1")?;
+    // A mark that nobody settled is a doubt: the attempt that set it ended with its process.
+    let mut take = unit.sql.prepare_cached(
+        "UPDATE effects SET state = 'inflight', attempts = attempts + 1,
+            doubts = doubts + (sending IS NOT NULL), sending = NULL
+         WHERE seq = ?1",
+    )?;
     let (mut leases, mut unreadable) = (Vec::new(), Vec::new());
     let mut rows = due.query(params![sink.as_str(), now.0, rows::limit(limit)])?;
     while let Some(row) = rows.next()? {
@@ -82,25 +86,11 @@ pub(super) fn release(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
     Ok(back.execute(params![now.0])? as u64)
 }
 
-/// The attempt counts as a doubt until it is settled otherwise.
-pub(super) fn sending(unit: &mut Unit<'_>, effect: &Effect, attempt: u32, now: Timestamp) -> Outcome<()> {
-    let (seq, message) = leased(unit, effect.id, attempt)?;
-    let mut mark = unit.sql.prepare_cached(
-        "UPDATE effects SET sending = attempts, doubts = doubts + 1
-         WHERE seq = ?1 AND (sending IS NULL OR sending <> attempts)",
-    )?;
-    match mark.execute(params![seq])? {
-        0 => Ok(()),
-        _ => repeating_event(unit.sql, message, now, &life::sending(effect)),
-    }
-}
-
-/// The other side's answer, or that nothing was handed over, is known: this attempt is no doubt.
-fn certain(unit: &Unit<'_>, seq: i64) -> Outcome<()> {
-    let mut clear = unit.sql.prepare_cached(
-        "UPDATE effects SET doubts = doubts - 1, sending = NULL WHERE seq = ?1 AND sending = attempts",
-    )?;
-    clear.execute(params![seq])?;
+/// Marks the attempt as one that may have happened from here on.
+pub(super) fn sending(unit: &mut Unit<'_>, effect: EffectId, attempt: u32) -> Outcome<()> {
+    let (seq, _) = leased(unit, effect, attempt)?;
+    let mut mark = unit.sql.prepare_cached("UPDATE effects SET sending = attempts WHERE seq = ?1")?;
+    mark.execute(params![seq])?;
     Ok(())
 }
 
@@ -113,44 +103,68 @@ pub(super) fn settle(
 ) -> Outcome<()> {
     let (seq, message) = leased(unit, lease.effect.id, lease.attempt)?;
     match settlement {
-        Settlement::Doubt { .. } => {}
-        Settlement::Done(_)
-        | Settlement::Retry { .. }
-        | Settlement::Hold { .. }
-        | Settlement::Park { .. } => certain(unit, seq)?,
-    }
-    match settlement {
         Settlement::Done(receipt) => {
             let mut set = unit.sql.prepare_cached(
-                "UPDATE effects SET state = 'done', receipt = ?2, reason = NULL WHERE seq = ?1",
+                "UPDATE effects SET state = 'done', receipt = ?2, reason = NULL, sending = NULL WHERE seq = ?1",
             )?;
             set.execute(params![seq, serde_json::to_string(receipt)?])?;
             event(unit.sql, message, now, &life::effect_done(&lease.effect, receipt))?;
         }
-        Settlement::Retry { at, reason }
-        | Settlement::Hold { at, reason }
-        | Settlement::Doubt { at: Some(at), reason } => {
+        Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
             let uncounted = matches!(settlement, Settlement::Hold { .. });
             let mut set = unit.sql.prepare_cached(
-                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3, attempts = attempts - ?4, sending = NULL
+                "UPDATE effects SET state = 'pending', due = ?2, reason = ?3, attempts = attempts - ?4,
+                    sending = NULL
                  WHERE seq = ?1",
             )?;
             let reason = life::clip(reason.clone());
             set.execute(params![seq, at.0, reason, uncounted])?;
             return repeating_event(unit.sql, message, now, &life::effect_retried(&lease.effect, &reason));
         }
-        Settlement::Park { reason } | Settlement::Doubt { at: None, reason } => {
-            let mut set =
-                unit.sql.prepare_cached("UPDATE effects SET state = 'parked', reason = ?2 WHERE seq = ?1")?;
+        Settlement::Doubt { at, reason } => {
+            let mut set = unit.sql.prepare_cached(
+                "UPDATE effects SET state = 'pending', due = coalesce(?2, due), reason = ?3,
+                    doubts = doubts + 1, sending = NULL
+                 WHERE seq = ?1",
+            )?;
             let reason = life::clip(reason.clone());
-            set.execute(params![seq, reason])?;
-            event(unit.sql, message, now, &life::effect_parked(&lease.effect, &reason))?;
-            if lease.effect.required && state(unit, message)?.0 == MessageState::Planned {
-                return set_aside(unit, message, &life::parked_reason(&lease.effect, &reason), now);
+            set.execute(params![seq, at.map(|at| at.0), reason])?;
+            event(unit.sql, message, now, &life::effect_doubted(&lease.effect, &reason))?;
+            if at.is_some() {
+                return Ok(());
+            }
+            if park(unit, seq, message, &lease.effect, reason, now)? {
+                return Ok(());
+            }
+        }
+        Settlement::Park { reason } => {
+            if park(unit, seq, message, &lease.effect, life::clip(reason.clone()), now)? {
+                return Ok(());
             }
         }
     }
     complete(unit, message, now)
+}
+
+/// Sets the effect aside, and with it the message if it needs the effect; whether it did.
+fn park(
+    unit: &Unit<'_>,
+    seq: i64,
+    message: i64,
+    effect: &Effect,
+    reason: String,
+    now: Timestamp,
+) -> Outcome<bool> {
+    let mut set = unit
+        .sql
+        .prepare_cached("UPDATE effects SET state = 'parked', reason = ?2, sending = NULL WHERE seq = ?1")?;
+    set.execute(params![seq, reason])?;
+    event(unit.sql, message, now, &life::effect_parked(effect, &reason))?;
+    let aside = effect.required && state(unit, message)?.0 == MessageState::Planned;
+    if aside {
+        set_aside(unit, message, &life::parked_reason(effect, &reason), now)?;
+    }
+    Ok(aside)
 }
 
 /// Ends a planned message whose last open effect was settled.

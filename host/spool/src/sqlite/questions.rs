@@ -84,8 +84,9 @@ pub(super) fn history(sql: &Connection, message: MessageId) -> Outcome<Option<Hi
 
 fn effects(sql: &Connection, message: i64) -> Outcome<Vec<EffectRecord>> {
     let mut query = sql.prepare_cached(
-        "SELECT body, state, attempts, due, receipt, reason, waived, doubts FROM effects WHERE message = ?1
-         ORDER BY seq",
+        "SELECT body, state, attempts, due, receipt, reason, waived,
+            doubts + (state <> 'inflight' AND sending IS NOT NULL)
+         FROM effects WHERE message = ?1 ORDER BY seq",
     )?;
     let mut rows = query.query(params![message])?;
     let mut all = Vec::new();
