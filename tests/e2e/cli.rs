@@ -98,7 +98,7 @@ async fn why_tells_the_whole_way_of_a_message() {
             &digest,
             "account   home",
             "state     done",
-            "`delete` is never",
+            "the account is set to delete nothing",
             "archive: 1 effect",
             "store vault:",
             "receipt",

@@ -142,9 +142,9 @@ async fn a_kill_while_the_tables_are_made_is_made_up_for_by_the_next_start() {
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "delete = \"never\"")));
-    for point in ["step#1", "step#2", "step#3", "worked#1", "committed#1"] {
+    for point in ["step#1", "step#2", "step#3", "brought#1", "committed#1"] {
         let mut command = bench.command(&["once"]);
-        command.env("POSTROOM_FAILPOINTS", format!("kill=spool.migration/{point}"));
+        command.env("POSTROOM_FAILPOINTS", format!("kill=start.schema/{point}"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let status = tokio::task::spawn_blocking(move || command.status()).await.expect("joins");
         assert_eq!(status.expect("it runs").code(), None, "{point}: it was killed");

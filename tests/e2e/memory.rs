@@ -53,7 +53,10 @@ settings = { sink = "bucket", key = "{sha256:2}/{sha256}.eml" }
 async fn ten_thousand_mails_and_two_huge_ones_are_archived_in_256_mib() {
     let full = std::env::var_os("POSTROOM_FULL").is_some_and(|value| value == "1");
     let count = if full { MAILS.0 } else { MAILS.1 };
-    println!("{count} mails{}", if full { "" } else { ", with POSTROOM_FULL=1 it would be 10000" });
+    postroom_tests::figure(&format!(
+        "{count} mails{}",
+        if full { "" } else { ", with POSTROOM_FULL=1 it would be 10000" }
+    ));
     let bench = Bench::new();
     let (_, identity) = authority(&bench);
     let mut mails: Vec<Vec<u8>> =
@@ -73,14 +76,15 @@ async fn ten_thousand_mails_and_two_huge_ones_are_archived_in_256_mib() {
     bench.config(&format!("{section}{rest}"));
 
     let room = Room::make();
-    println!("{room}");
+    postroom_tests::figure(&room.to_string());
     let mut report = Value::Null;
     // The first takes, the second deletes what is done.
     for turn in ["taking", "deleting"] {
         let mut command = room.around(&bench.command(&["once", "--json"]));
         let watched = tokio::task::spawn_blocking(move || watched::watch(&mut command));
         let watched = watched.await.expect("joins").expect("it runs");
-        println!("{turn}: peak resident memory {} MiB{}", watched.peak >> 20, room.usage());
+        let usage = room.usage();
+        postroom_tests::figure(&format!("{turn}: peak resident memory {} MiB{usage}", watched.peak >> 20));
         let said = String::from_utf8_lossy(&watched.output.stderr);
         assert_eq!(watched.output.status.code(), Some(0), "{:?}: {said}", watched.output.status);
         report = serde_json::from_slice(&watched.output.stdout).expect("JSON");

@@ -36,11 +36,11 @@ async fn a_kill_at_any_failpoint_loses_nothing_and_doubles_nothing_but_mail_in_d
     let chosen = if full { all.clone() } else { sample(&all) };
     let (count, started) = (chosen.len(), Instant::now());
     let doubled: usize = all_of(chosen.into_iter().map(killed)).await.into_iter().sum();
-    println!(
+    postroom_tests::figure(&format!(
         "kill points: {} names, {count} kills, 0 lost, doubled: {doubled} mails in doubt, in {} s",
         names.len(),
         started.elapsed().as_secs()
-    );
+    ));
 }
 
 /// Every name where it is first reached: the first, the middle and the last time.
@@ -124,7 +124,7 @@ async fn a_recovery_that_is_killed_too_reaches_the_same_end() {
         .collect();
     let count = kills.len();
     all_of(kills.into_iter().map(three_deep)).await;
-    println!("{count} recoveries were killed, and the recoveries from that");
+    postroom_tests::figure(&format!("{count} recoveries were killed, and the recoveries from that"));
 }
 
 /// The names of the first run of all.

@@ -8,18 +8,23 @@ mod machine;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 const USAGE: &str = "usage:
   cargo xtask demo [ARGS]   build everything and run `postroom demo` on the mails in examples/mail
-  cargo xtask test          install what the tests need, then check format, lints, and run every test
+  cargo xtask test [--full] install what the tests need, then check format, lints, and run every test; with --full every
+                            crash point of the simulation and the kill suite, of which it else takes a sample
   cargo xtask chaos [ARGS]  kill the program at random under load and count every mail; see `cargo xtask chaos --help`";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let done = match args.next().as_deref() {
         Some("demo") => demo(args.collect()),
-        Some("test") => test(),
+        Some("test") => match args.next().as_deref() {
+            None => test(false),
+            Some("--full") => test(true),
+            Some(other) => Err(anyhow!("`test` does not know {other}; it takes --full")),
+        },
         Some("chaos") => chaos(&args.collect::<Vec<_>>()),
         _ => {
             eprintln!("{USAGE}");
@@ -50,7 +55,7 @@ fn demo(args: Vec<String>) -> Result<()> {
     }
 }
 
-fn test() -> Result<()> {
+fn test(full: bool) -> Result<()> {
     machine::ensure_wasm_target()?;
     machine::ensure_components()?;
     machine::ensure_servers()?;
@@ -61,10 +66,11 @@ fn test() -> Result<()> {
     ];
     for (name, words) in steps {
         println!("\n== {name}: cargo {}", words.join(" "));
-        let status = Command::new(cargo())
-            .args(words)
-            .status()
-            .with_context(|| format!("cannot run cargo for {name}"))?;
+        let mut command = Command::new(cargo());
+        if full {
+            command.env("POSTROOM_FULL", "1");
+        }
+        let status = command.args(words).status().with_context(|| format!("cannot run cargo for {name}"))?;
         if !status.success() {
             bail!("{name} failed");
         }
