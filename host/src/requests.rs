@@ -229,7 +229,10 @@ fn prepare(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != REQUEST) {
-            fs::remove_file(path)?;
+            // What is no file was put there by somebody else, and is no reason to serve nobody.
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "something odd lies among the requests");
+            }
         }
     }
     Ok(())

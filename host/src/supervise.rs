@@ -60,8 +60,10 @@ pub struct Host {
     pub observer: Observer,
     /// Sinks that are left alone for a while.
     pub breakers: deliver::Breakers,
-    /// Room for the contents that sinks have in hand, in MiB.
+    /// Room for the contents that object stores have in hand, in MiB.
     pub contents: Semaphore,
+    /// Room for those that transports have in hand, in MiB.
+    pub copies: Semaphore,
     /// Access tokens of the accounts that log in with one.
     pub purses: source::Purses,
     /// What was logged of each account's last poll.
@@ -100,6 +102,7 @@ impl Host {
             observer,
             breakers: deliver::Breakers::default(),
             contents: Semaphore::new(deliver::MEMORY),
+            copies: Semaphore::new(deliver::MEMORY),
             purses: source::Purses::default(),
             said: source::Said::default(),
             leases: source::Leases::of_machine(),
@@ -150,7 +153,7 @@ pub struct Summary {
     pub counts: Counts,
     /// Where every message of each account's server stands.
     pub tallies: BTreeMap<AccountId, Tally>,
-    /// It was told to stop before its end. Accounts whose poll did not end in time are missing.
+    /// It was told to stop before its end. When that took too long nothing of what it did is told here: only `counts` is.
     pub interrupted: bool,
 }
 

@@ -317,7 +317,7 @@ pub trait Spool: Send + Sync + 'static {
 
     // --- outbox ---
 
-    /// Takes at most `limit` effects of one sink that are due, oldest first, and durably counts the attempt.
+    /// Takes at most `limit` effects of one sink that are due, those due longest first, and durably counts the attempt.
     ///
     /// # Errors
     /// When the state cannot be written.

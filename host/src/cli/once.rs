@@ -163,8 +163,11 @@ pub(super) fn print(summary: &Summary) {
         if report.refused_more > 0 {
             println!("\n{id}: and {} more stay there", report.refused_more);
         }
-        if let (Some(error), Some(hint)) = (&report.error, &report.hint) {
-            println!("\n{id}: {}\n  hint: {hint}", postroom_mail::rules::neutral(error, 300));
+        if let Some(error) = &report.error {
+            println!("\n{id}: {}", postroom_mail::rules::neutral(error, 300));
+        }
+        if let (Some(_), Some(hint)) = (&report.error, &report.hint) {
+            println!("  hint: {hint}");
         }
     }
     if counts.quarantined + counts.effects_open + counts.effects_parked > 0 {
@@ -172,10 +175,10 @@ pub(super) fn print(summary: &Summary) {
     }
 }
 
-/// In one word, or what went wrong.
+/// In one word; what went wrong is told below the table.
 fn result(report: &Report) -> String {
     match (&report.error, &report.held) {
-        (Some(error), _) => error.clone(),
+        (Some(_), _) => "failed".to_owned(),
         (None, Some(_)) => "held".to_owned(),
         (None, None) if report.more => "ok, more at the next poll".to_owned(),
         (None, None) => "ok".to_owned(),
@@ -204,7 +207,8 @@ fn remarks(summary: &Summary) {
     }
     for (sink, left) in &summary.left_alone {
         let reason = postroom_mail::rules::neutral(&left.reason, 500);
-        println!("\nsink {sink} fails, and is not tried any more; what is meant for it waits: {reason}");
+        let until = output::moment(left.until);
+        println!("\nsink {sink} fails and is left alone until {until}; what is meant for it waits: {reason}");
     }
 }
 
@@ -212,7 +216,7 @@ fn messages(number: u64) -> String {
     output::count(number, "message", "messages")
 }
 
-/// 69 when an account needs a person, 75 when something has to wait for another try, a listing is not believed, there is no
+/// 69 when an account or a sink needs a person, 75 when something has to wait for another try, a listing is not believed, there is no
 /// room, or it was told to stop.
 pub(super) fn exit(summary: &Summary) -> Exit {
     if summary.interrupted {
@@ -225,6 +229,9 @@ pub(super) fn exit(summary: &Summary) -> Exit {
         } else {
             Exit::TemporaryFailure
         };
+    }
+    if summary.left_alone.values().any(|left| left.needs_a_person) {
+        return Exit::Unavailable;
     }
     if summary.accounts.values().any(|report| report.held.is_some()) || !summary.left_alone.is_empty() {
         return Exit::TemporaryFailure;

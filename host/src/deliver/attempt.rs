@@ -15,6 +15,11 @@ use crate::clock::Clock;
 use crate::pipeline::RETRIEVAL;
 use crate::sinks::{DeliveryError, Job, Sink};
 
+/// So much later than its sink an effect is tried again that found the sink misconfigured.
+const AFTER_PROBE: Duration = Duration::from_secs(1);
+/// A message that was retrieved so long ago may have been delivered before by a state that was lost, or put back since.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
 /// What an attempt needs.
 pub(super) struct Attempt<'a> {
     pub(super) spool: &'a dyn Spool,
@@ -45,7 +50,7 @@ impl Attempt<'_> {
             message: lease.message,
             provenance: &lease.provenance,
             raw: Arc::new(body) as Arc<dyn Octets>,
-            attempt: lease.attempt,
+            again: lease.attempt > 1 || self.clock.now().since(lease.provenance.retrieved) > FRESH,
             sending: &sending,
         };
         self.reached("opened");
@@ -100,14 +105,17 @@ impl Attempt<'_> {
         tracing::warn!(
             message = %lease.message.0.short(12), %sink, attempt = lease.attempt, %reason, "an effect failed"
         );
-        if error.is_of_the_sink() {
-            self.breakers.failed(sink, &reason, now, self.chance);
+        match error {
+            DeliveryError::Configuration { .. } => {}
+            _ if error.is_of_the_sink() => self.breakers.failed(sink, &reason, now, self.chance),
+            _ => self.breakers.answered(sink, now),
         }
         match error {
             // The sink is at fault, not the effect: nothing more is tried there for a while, and no attempt is used up.
             DeliveryError::Configuration { .. } => {
-                let at = self.breakers.misconfigured(sink, &reason, now, self.chance);
-                Settlement::Hold { at, reason }
+                let until = self.breakers.misconfigured(sink, &reason, now, self.chance);
+                // A little later than the sink, so that another effect is the next probe: it may be this one alone that fails.
+                Settlement::Hold { at: until.after(AFTER_PROBE), reason }
             }
             DeliveryError::InDoubt { .. } => {
                 doubt::lost_answer(self.sink, lease, self.again(now, doubt::WAIT), reason)

@@ -36,6 +36,8 @@ pub struct LeftAlone {
     pub until: Timestamp,
     /// What went wrong last.
     pub reason: String,
+    /// Its configuration is at fault: a person has to act.
+    pub needs_a_person: bool,
 }
 
 #[derive(Default)]
@@ -88,6 +90,17 @@ impl Breakers {
         }
     }
 
+    /// The sink refused an effect, so it answers: a probe that gets so far ends the time of being left alone.
+    pub(super) fn answered(&self, sink: &Name, now: Timestamp) {
+        let mut breakers = self.lock();
+        let Some(breaker) = breakers.get_mut(sink) else { return };
+        breaker.failures = 0;
+        if breaker.open.take_if(|open| open.left_alone.until <= now).is_some() {
+            tracing::info!(%sink, "the sink answers again");
+            breaker.recovery = Some(Recovery { width: 1, succeeded: 0 });
+        }
+    }
+
     /// The sink failed, whatever the effect.
     pub(super) fn failed(&self, sink: &Name, reason: &str, now: Timestamp, chance: &Chance) {
         let mut breakers = self.lock();
@@ -100,7 +113,7 @@ impl Breakers {
             None if breaker.failures >= TOLERATED || breaker.recovery.is_some() => FIRST,
             None => return,
         };
-        breaker.open(sink, interval, reason, now, chance);
+        breaker.open(sink, interval, (reason, false), now, chance);
     }
 
     /// The configuration of the sink is at fault. Answers until when it is left alone.
@@ -118,7 +131,7 @@ impl Breakers {
             Some(open) => open.interval.saturating_mul(2).clamp(HOLD, LONGEST),
             None => HOLD,
         };
-        breaker.open(sink, interval, reason, now, chance)
+        breaker.open(sink, interval, (reason, true), now, chance)
     }
 
     /// The sinks that are left alone.
@@ -143,7 +156,7 @@ impl Breaker {
         &mut self,
         sink: &Name,
         interval: Duration,
-        reason: &str,
+        (reason, needs_a_person): (&str, bool),
         now: Timestamp,
         chance: &Chance,
     ) -> Timestamp {
@@ -152,7 +165,10 @@ impl Breaker {
             tracing::warn!(%sink, failures = self.failures, %reason, "the sink is left alone, its effects wait");
         }
         self.recovery = None;
-        self.open = Some(Open { interval, left_alone: LeftAlone { until, reason: reason.to_owned() } });
+        self.open = Some(Open {
+            interval,
+            left_alone: LeftAlone { until, reason: reason.to_owned(), needs_a_person },
+        });
         until
     }
 }
@@ -189,6 +205,17 @@ mod tests {
             breakers.failed(&sink(), "no route", now, chance);
         }
         breakers
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_by_its_answer_ends_the_wait_and_is_no_failure() {
+        let chance = Chance::seeded(5);
+        let breakers = opened(at(0), &chance);
+        breakers.answered(&sink(), at(1));
+        assert_eq!(breakers.room(&sink(), 16, 0, at(1)), 0, "it was under way when the breaker opened");
+        breakers.answered(&sink(), at(60));
+        assert_eq!(breakers.room(&sink(), 16, 0, at(60)), 1);
+        assert!(breakers.left_alone().is_empty());
     }
 
     #[test]

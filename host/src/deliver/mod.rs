@@ -23,14 +23,14 @@ use crate::config::Then;
 use crate::live::Live;
 use crate::pipeline::failed_task;
 use crate::progress::Progress;
-use crate::sinks::{Kind, Sink};
+use crate::sinks::{Holds, Kind, Sink};
 use crate::supervise::Host;
 
 /// The spool is asked at least so often while deliveries are under way, should something have become due meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// MiB of contents in the hands of all sinks together.
-pub const MEMORY: usize = 256;
+/// MiB of contents in the hands of all object stores together, and as much in those of all transports.
+pub const MEMORY: usize = 128;
 
 type Ended = (Name, Result<(), postroom_spool::Error>);
 
@@ -46,7 +46,8 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
     let mut broken = None;
     let mut attempts = 0;
     loop {
-        if broken.is_none() {
+        // Told to stop, it takes nothing more: what is begun and not ended in time would be in doubt.
+        if broken.is_none() && !host.stopping() {
             match lease(host, &mut running, &mut busy).await {
                 Ok(leased) => attempts += leased,
                 Err(error) => broken = Some(error),
@@ -115,7 +116,7 @@ async fn one(
     lease: EffectLease,
 ) -> (Name, Result<(), postroom_spool::Error>) {
     let name = lease.effect.sink.clone();
-    let share = share(&host, &lease).await;
+    let share = share(&host, &sink, &lease).await;
     let attempt = Attempt {
         spool: &*host.spool,
         clock: &host.clock,
@@ -135,10 +136,20 @@ async fn one(
     (name, settled)
 }
 
-/// Takes its share of the memory that contents may fill at once; sinks that send a mail hold about three copies.
-async fn share<'a>(host: &'a Host, lease: &EffectLease) -> Option<tokio::sync::SemaphorePermit<'a>> {
-    let mebibytes = (lease.effect.size >> 20).saturating_mul(3).saturating_add(1).min(MEMORY as u64);
-    host.contents.acquire_many(u32::try_from(mebibytes).unwrap_or(1)).await.ok()
+/// Takes its share of the memory that contents may fill at once. Sinks that write files hold none; those that send a mail
+/// hold about three copies, and for long, so that no store must wait for them.
+async fn share<'a>(
+    host: &'a Host,
+    sink: &Sink,
+    lease: &EffectLease,
+) -> Option<tokio::sync::SemaphorePermit<'a>> {
+    let (room, copies) = match sink.holds() {
+        Holds::Nothing => return None,
+        Holds::Content => (&host.contents, 1),
+        Holds::Copies => (&host.copies, 3),
+    };
+    let mebibytes = (lease.effect.size >> 20).saturating_mul(copies).saturating_add(1).min(MEMORY as u64);
+    room.acquire_many(u32::try_from(mebibytes).unwrap_or(1)).await.ok()
 }
 
 /// How long the step wants its effects tried.

@@ -45,7 +45,7 @@ impl Maildir {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Files the effect's content. From the second attempt on it first looks for what an earlier one filed, wherever
+    /// Files the effect's content. Where there may be an earlier attempt it first looks for what that filed, wherever
     /// the reader moved it and whatever flags it got.
     pub(super) async fn file(&self, job: &Job<'_>, mailbox: &Mailbox, flags: &str) -> Result<Receipt, Fault> {
         let filing = Filing {
@@ -53,7 +53,7 @@ impl Maildir {
             folder: folder(mailbox)?,
             base: base_name(job),
             flags: letters(flags)?,
-            again: job.attempt > 1,
+            again: job.again,
         };
         let (shared, raw) = (Arc::clone(&self.shared), Arc::clone(&job.raw));
         super::blocking(move || shared.file(&filing, &*raw)).await

@@ -63,6 +63,17 @@ pub enum Kind {
     Transport,
 }
 
+/// What a sink has in memory of a content while it delivers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A block at a time.
+    Nothing,
+    /// All of it.
+    Content,
+    /// All of it, several times.
+    Copies,
+}
+
 /// Records durably that what makes the other side take the effect is about to leave; see
 /// [`Spool::sending`](postroom_spool::Spool::sending).
 pub type Sending<'a> = dyn Fn() -> BoxFuture<'a, Result<(), postroom_spool::Error>> + Send + Sync + 'a;
@@ -77,8 +88,8 @@ pub struct Job<'a> {
     pub provenance: &'a Provenance,
     /// Its raw octets.
     pub raw: Arc<dyn Octets>,
-    /// From 1; already counted durably, so that from 2 on an earlier attempt may have succeeded unseen.
-    pub attempt: u32,
+    /// An earlier attempt may have succeeded unseen.
+    pub again: bool,
     /// Called by a sink that cannot recognise its own earlier work, right before the octets after which it may have
     /// happened. When it fails they must not be sent.
     pub sending: &'a Sending<'a>,
@@ -127,6 +138,15 @@ impl Sink {
             Transport::Directory(_) | Transport::S3(_) => Kind::Object,
             Transport::Maildir(_) => Kind::Mailbox,
             Transport::Smtp(_) => Kind::Transport,
+        }
+    }
+
+    /// What it has in memory meanwhile.
+    pub fn holds(&self) -> Holds {
+        match self.transport {
+            Transport::Directory(_) | Transport::Maildir(_) => Holds::Nothing,
+            Transport::S3(_) => Holds::Content,
+            Transport::Smtp(_) => Holds::Copies,
         }
     }
 

@@ -99,7 +99,7 @@ pub(super) async fn deliver_marking(
         message: MessageId(Digest::of(raw)),
         provenance: &provenance,
         raw: Arc::new(raw.to_vec()),
-        attempt,
+        again: attempt > 1,
         sending: &sending,
     };
     sink.deliver(&job).await

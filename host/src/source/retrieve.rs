@@ -123,7 +123,8 @@ pub(super) async fn retrieve(
         };
         let Some(place) = place.map(Arc::new) else {
             visit.note(BUSY);
-            visit.report.more = true;
+            // Not `more`: logging in again at once would only wait again.
+            visit.report.trouble = Some(super::Trouble::NoRoom);
             break;
         };
         visit.taken(batch.len() as u64, octets);

@@ -276,7 +276,9 @@ impl Spool for MemorySpool {
         let due = |stored: &&mut Stored| {
             stored.state == EffectState::Pending && stored.effect.sink == *sink && stored.due <= now
         };
-        let leases = effects.iter_mut().filter(due).take(limit).map(|stored| {
+        let mut waiting: Vec<_> = effects.iter_mut().filter(due).collect();
+        waiting.sort_by_key(|stored| stored.due);
+        let leases = waiting.into_iter().take(limit).map(|stored| {
             stored.doubts = stored.doubts();
             (stored.state, stored.sending) = (EffectState::Inflight, false);
             stored.attempts += 1;

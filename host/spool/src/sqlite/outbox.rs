@@ -10,7 +10,7 @@ use super::writer::Unit;
 use crate::life;
 use crate::records::{EffectLease, EffectState, MessageState, Settlement};
 
-/// Takes due effects of one sink, oldest first.
+/// Takes due effects of one sink, those that are due longest first: one that always fails comes after the others.
 pub(super) fn lease(
     unit: &mut Unit<'_>,
     sink: &Name,
@@ -19,9 +19,9 @@ pub(super) fn lease(
 ) -> Outcome<Vec<EffectLease>> {
     let mut due = unit.sql.prepare_cached(&format!(
         "SELECT {PROVENANCE}, m.id, e.seq, e.attempts, e.body, m.seq,
-                e.doubts + (e.sending IS NOT NULL) FROM effects e INDEXED BY effects_outbox
+                e.doubts + (e.sending IS NOT NULL) FROM effects e INDEXED BY effects_due
          JOIN messages m ON m.seq = e.message
-         WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.seq LIMIT ?3"
+         WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.due, e.seq LIMIT ?3"
     ))?;
     // A mark that nobody settled is a doubt: the attempt that set it ended with its process.
     let mut take = unit.sql.prepare_cached(

@@ -173,6 +173,7 @@ ALTER TABLE effects ADD COLUMN waived INTEGER;
 ALTER TABLE messages ADD COLUMN dropped INTEGER;
 ALTER TABLE messages ADD COLUMN damaged INTEGER;
 ALTER TABLE messages ADD COLUMN checked INTEGER;
+DROP INDEX effects_outbox;
 CREATE INDEX messages_checked ON messages (checked) WHERE segment IS NOT NULL;
 CREATE INDEX messages_damaged ON messages (damaged) WHERE damaged IS NOT NULL;
 CREATE TABLE tallies (

@@ -96,9 +96,9 @@ fn the_hot_statements_use_their_indexes() {
     let sql = super::schema::open_writer(dir.path(), &crate::disk::Disk::default()).unwrap();
     for statement in [
         "SELECT seq FROM messages m INDEXED BY messages_inbox WHERE m.state = 'spooled' AND m.due <= ?1 ORDER BY m.seq LIMIT ?2",
-        "SELECT e.seq, m.id FROM effects e INDEXED BY effects_outbox
+        "SELECT e.seq, m.id FROM effects e INDEXED BY effects_due
             JOIN messages m ON m.seq = e.message
-            WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.seq LIMIT ?3",
+            WHERE e.state = 'pending' AND e.sink = ?1 AND e.due <= ?2 ORDER BY e.due, e.seq LIMIT ?3",
         "SELECT min(due) FROM messages WHERE state = 'spooled'",
         "SELECT min(due) FROM effects WHERE state = 'pending' AND sink = ?1",
         "SELECT 1 FROM effects WHERE message = ?1 AND state IN ('pending', 'inflight')",

@@ -35,7 +35,7 @@ pub(super) fn act(context: &Context, deed: Deed, args: &Args) -> Outcome {
         return Err(Failure::usage(anyhow::anyhow!("{} of what?", word(deed))).hint(hint));
     }
     let sink = name(&args.choice.sink)?;
-    if deed == Deed::Drop && sink.is_some() && args.choice.is_one() {
+    if deed == Deed::Drop && sink.is_some() {
         let hint = "`queue release MESSAGE --sink SINK` lets go of one effect";
         return Err(Failure::usage(anyhow::anyhow!("a message is dropped as a whole")).hint(hint));
     }
@@ -47,6 +47,11 @@ pub(super) fn act(context: &Context, deed: Deed, args: &Args) -> Outcome {
     if args.dry_run || !(args.yes || args.choice.is_one()) {
         return rehearse(context, deed, args, &selected);
     }
+    if selected.is_empty() {
+        let text = "no message fits: nothing was changed";
+        return Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text))
+            .hint("`postroom queue ls` shows what there is"));
+    }
     let messages: Vec<_> = selected.iter().map(|one| one.message).collect();
     let decided = runtime.block_on(async {
         let way = Way::open(&config)?;
@@ -56,7 +61,18 @@ pub(super) fn act(context: &Context, deed: Deed, args: &Args) -> Outcome {
         for slice in messages.chunks(requests::MOST) {
             let at = Clock::system().now();
             let request = Request { deed, messages: slice.to_vec(), sink: sink.clone(), at };
-            decided.extend(way.carry_out(request).await?);
+            match way.carry_out(request).await {
+                Ok(more) => decided.extend(more),
+                Err(failure) if decided.is_empty() => return Err(failure),
+                Err(failure) => {
+                    bar.finish_and_clear();
+                    let (done, all) = (decided.len(), messages.len());
+                    return Err(Failure {
+                        error: failure.error.context(format!("{done} of {all} messages were done before")),
+                        ..failure
+                    });
+                }
+            }
             bar.set_message(format!("{} of {}", decided.len(), messages.len()));
         }
         bar.finish_and_clear();

@@ -19,27 +19,32 @@ pub struct Args {
     /// Only effects of this sink.
     #[arg(long)]
     sink: Option<String>,
-    /// At most so many.
+    /// At most so many; 0 shows all.
     #[arg(long, default_value_t = 100)]
     limit: usize,
 }
 
 pub(super) fn ls(context: &Context, args: &Args) -> Outcome {
     let Args { account, sink, limit } = args;
-    let filter = QueueFilter { account: name(account)?, sink: name(sink)?, limit: *limit };
+    let more = if *limit == 0 { 0 } else { limit.saturating_add(1) };
+    let filter = QueueFilter { account: name(account)?, sink: name(sink)?, limit: more };
     let (_, config) = context.load()?;
     let spool = context.read_spool()?;
-    let rows = setup::runtime()?.block_on(spool.queue(filter))?;
+    let mut rows = setup::runtime()?.block_on(spool.queue(filter))?;
+    let cut = *limit > 0 && rows.len() > *limit;
+    if cut {
+        rows.truncate(*limit);
+    }
     if context.json {
         output::json(&rows)?;
     } else {
-        print(&rows);
+        print(&rows, cut);
         homeless(&rows, &config);
     }
     Ok(Exit::Ok)
 }
 
-fn print(rows: &[QueueRow]) {
+fn print(rows: &[QueueRow], cut: bool) {
     if rows.is_empty() {
         println!("nothing waits, nothing was set aside");
         return;
@@ -53,13 +58,15 @@ fn print(rows: &[QueueRow]) {
             row.summary.clone().unwrap_or_else(|| "the message".to_owned()),
             row.attempts.to_string(),
             row.due.map(moment).unwrap_or_default(),
-            row.reason.clone().unwrap_or_default(),
+            postroom_mail::rules::neutral(row.reason.as_deref().unwrap_or_default(), 100),
         ]);
     }
     table.print();
-    println!(
-        "\n`postroom queue show MESSAGE` shows everything known of one; `queue retry`, `release`, `drop` and `export` act on it."
-    );
+    if cut {
+        println!("and more: --limit 0 shows all");
+    }
+    println!("\n`postroom queue show MESSAGE` shows everything known of one;");
+    println!("`queue retry`, `release`, `drop` and `export` act on it.");
 }
 
 /// What waits for something that is not configured any more waits for ever, unless somebody is told.
