@@ -156,6 +156,8 @@ fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
         files.extend(entries.flatten().map(|entry| entry.path()));
     }
     files.extend(plugin_files(config).into_iter().map(Path::to_owned));
+    let read_once = config.sinks.values().flat_map(crate::sinks::SinkConfig::files);
+    files.extend(read_once.map(|file| config.base.join(file)));
     files.sort();
     files.dedup();
     files

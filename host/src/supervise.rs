@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use postroom_failpoint::reach;
@@ -23,6 +23,8 @@ use crate::{deliver, pipeline, reload, requests, source};
 
 /// How long a stop may take; what is not finished by then is finished after the next start.
 const DRAIN: Duration = Duration::from_secs(25);
+/// For so long of it each stage still takes on what the one before it finished.
+const FLOW: Duration = Duration::from_secs(5);
 /// The spool is looked at at least so often, should a bell be missed.
 const LOOK: Duration = Duration::from_secs(60);
 /// How often ended bodies are freed.
@@ -74,7 +76,8 @@ pub struct Host {
     pub in_flight: source::InFlight,
     mode: Mode,
     never_delete: AtomicBool,
-    stopping: AtomicBool,
+    /// Since when it is to end.
+    stopping: OnceLock<Instant>,
 }
 
 impl Host {
@@ -109,7 +112,7 @@ impl Host {
             in_flight,
             mode,
             never_delete: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopping: OnceLock::new(),
         })
     }
 
@@ -130,11 +133,17 @@ impl Host {
 
     /// Whether to end in good order: take nothing new.
     pub fn stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.get().is_some()
+    }
+
+    /// Whether what one stage has just finished may still be taken on by the next: always, but for a while only once it is to
+    /// end, so that a long queue does not use up the time that work in hand has.
+    pub fn takes_on(&self) -> bool {
+        self.stopping.get().is_none_or(|since| since.elapsed() < FLOW)
     }
 
     fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        let _ = self.stopping.set(Instant::now());
     }
 }
 

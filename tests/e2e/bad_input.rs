@@ -322,6 +322,26 @@ async fn an_answer_lost_after_the_final_dot_makes_one_duplicate_at_most() {
     bench.postroom(&["queue", "ls"]).await.says(&["in doubt"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_set_up_wrongly_needs_a_person_and_says_until_when_it_rests() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one"), mail("two")]).await;
+    let receiver =
+        Receiver::start(ReceiverConfig::new(Security::Implicit(identity.clone()))).await.expect("a receiver");
+    receiver.inject(
+        ReceiverFault::Reply { stage: Stage::Greeting, code: 554, text: "not you".to_owned() },
+        Times::Always,
+    );
+    let port = receiver.addr().port();
+    bench.config(&format!("{}{ARCHIVE}{}", account("home", server.addr().port(), ""), relay(port)));
+    let (run, summary) = bench.once().await;
+    run.expect(69);
+    assert_eq!(summary["left_alone"]["relay"]["needs_a_person"], true, "{summary}");
+    assert_eq!(summary["counts"]["effects_done"], 2, "the archive has both: {summary}");
+    bench.postroom(&["once"]).await.expect(69).says(&["sink relay fails and is left alone until", "not you"]);
+}
+
 /// A small file system of its own, so that it can be full. Unmounted on drop.
 pub(crate) struct SmallDisk(std::path::PathBuf);
 

@@ -93,7 +93,7 @@ async fn what_waits_for_a_removed_sink_is_held_and_goes_out_when_that_is_back() 
     let server = stand(&bench, vec![mail("one")]).await;
     let both = format!("{ARCHIVE}{LATE}");
     configure(&bench, "home", &server, AT_ONCE, &both);
-    bench.once().await.0.expect(75);
+    bench.once().await.0.expect(69);
     configure(&bench, "home", &server, AT_ONCE, ARCHIVE);
     std::fs::create_dir(bench.path("missing")).expect("a directory");
     for _ in 0..2 {
@@ -118,7 +118,7 @@ async fn what_waits_for_a_removed_sink_can_be_let_go() {
     let bench = Bench::new();
     let server = stand(&bench, vec![mail("one")]).await;
     configure(&bench, "home", &server, "", &format!("{ARCHIVE}{LATE}"));
-    bench.once().await.0.expect(75);
+    bench.once().await.0.expect(69);
     configure(&bench, "home", &server, AT_ONCE, ARCHIVE);
     bench
         .postroom(&["queue", "release", "--sink", "late", "--yes"])

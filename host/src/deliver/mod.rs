@@ -46,8 +46,7 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
     let mut broken = None;
     let mut attempts = 0;
     loop {
-        // Told to stop, it takes nothing more: what is begun and not ended in time would be in doubt.
-        if broken.is_none() && !host.stopping() {
+        if broken.is_none() && host.takes_on() {
             match lease(host, &mut running, &mut busy).await {
                 Ok(leased) => attempts += leased,
                 Err(error) => broken = Some(error),
@@ -86,6 +85,10 @@ async fn lease(
     let live = host.live.load_full();
     let mut leased = 0;
     for (name, sink) in &live.sinks {
+        // Told to stop, no mail is handed over any more: what does not end in time would be in doubt.
+        if host.stopping() && sink.kind() == Kind::Transport {
+            continue;
+        }
         let busy = busy.entry(name.clone()).or_default();
         let room = host.breakers.room(name, at_once(sink), *busy, host.clock.now());
         if room == 0 {

@@ -41,7 +41,7 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
     let mut broken = None;
     let mut runs = 0;
     loop {
-        if broken.is_none() && !host.stopping() {
+        if broken.is_none() && host.takes_on() {
             match lease(host, &mut running).await {
                 Ok(leased) => runs += leased,
                 Err(error) => broken = Some(error),

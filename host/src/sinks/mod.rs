@@ -26,6 +26,7 @@ use postroom_spool::Receipt;
 use serde::Deserialize;
 
 use self::error::Fault;
+use crate::config::SecretRef;
 
 /// A sink as the operator writes it, chosen by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,6 +43,20 @@ pub enum SinkConfig {
 }
 
 impl SinkConfig {
+    /// The files that are read once, when the sink is made: secrets and authorities, as written.
+    pub fn files(&self) -> Vec<&Path> {
+        let (secrets, authorities) = match self {
+            Self::Directory(_) | Self::Maildir(_) => return Vec::new(),
+            Self::S3(s3) => (vec![&s3.access_key, &s3.secret_key], &s3.ca_file),
+            Self::Smtp(smtp) => (vec![&smtp.password], &smtp.ca_file),
+        };
+        let secrets = secrets.into_iter().flatten().filter_map(|secret| match secret {
+            SecretRef::File(path) => Some(path.as_path()),
+            SecretRef::Env(_) | SecretRef::Command(_) | SecretRef::Credential(_) => None,
+        });
+        secrets.chain(authorities.as_deref()).collect()
+    }
+
     /// What it can be asked to do.
     pub fn kind(&self) -> Kind {
         match self {

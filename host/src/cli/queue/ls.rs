@@ -58,7 +58,7 @@ fn print(rows: &[QueueRow], cut: bool) {
             row.summary.clone().unwrap_or_else(|| "the message".to_owned()),
             row.attempts.to_string(),
             row.due.map(moment).unwrap_or_default(),
-            postroom_mail::rules::neutral(row.reason.as_deref().unwrap_or_default(), 100),
+            row.reason.clone().unwrap_or_default(),
         ]);
     }
     table.print();
