@@ -153,7 +153,7 @@ async fn a_parked_effect_is_tried_again_under_its_id(spool: Fresh) {
     assert_eq!((after.state, after.reason), (MessageState::Planned, None));
     let record = &after.effects[0];
     assert_eq!((after.effects.len(), record.effect.id), (1, before.effects[0].effect.id));
-    assert_eq!((record.state, record.attempts, record.due), (EffectState::Pending, 0, Some(LATER)));
+    assert_eq!((record.state, record.attempts, record.due), (EffectState::Pending, 1, Some(LATER)));
     settle(&*spool, "vault", Settlement::Done(receipt())).await;
     assert_eq!(state(&*spool, message).await, MessageState::Done);
 }
