@@ -100,6 +100,8 @@ pub struct Repaired {
     pub aside: Option<PathBuf>,
     /// What was moved.
     pub moved: Vec<PathBuf>,
+    /// Files brought in of which something could not be read, as they were, if any.
+    pub unread: Vec<PathBuf>,
 }
 
 /// What a rebuilding made.
@@ -111,10 +113,12 @@ pub struct Rebuilt {
     pub without_origin: u64,
     /// Unique-ids that are known again.
     pub known: u64,
-    /// Places in segments that no record could be read from; they stay there.
+    /// Places in segments that no record could be read from.
     pub damaged: u64,
     /// Where the files of the old database are, if there were any.
     pub aside: Option<PathBuf>,
+    /// The segments those places are in, linked aside, because a sweep may free them; empty when there are none.
+    pub unread: Vec<PathBuf>,
 }
 
 /// What a backup copied.

@@ -176,10 +176,20 @@ fn print_rebuilt(rebuilt: &Rebuilt) {
     if rebuilt.damaged > 0 {
         println!("{} in the segments could not be read", count(rebuilt.damaged, "place", "places"));
     }
+    print_unread(&rebuilt.unread);
     if let Some(aside) = &rebuilt.aside {
         println!("the files of the old database are in {}", aside.display());
     }
     println!();
+}
+
+fn print_unread(unread: &[PathBuf]) {
+    for path in unread {
+        println!(
+            "something in {} could not be read: a sweep may free its segment, this file stays until you delete it",
+            path.display()
+        );
+    }
 }
 
 fn print_repaired(repaired: &Repaired) {
@@ -189,6 +199,7 @@ fn print_repaired(repaired: &Repaired) {
     if let Some(aside) = &repaired.aside {
         println!("what was moved is in {}", aside.display());
     }
+    print_unread(&repaired.unread);
     println!(
         "{} marked as damaged, {} brought in that the database did not know\n",
         count(repaired.marked, "message", "messages"),

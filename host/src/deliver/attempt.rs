@@ -77,7 +77,8 @@ impl Attempt<'_> {
         tracing::error!(message = %self.lease.message.0.short(12), %what, "a body is damaged");
         let reason = format!("the message's body is damaged: {what}");
         match self.spool.damaged(self.lease.message, what, now).await {
-            Ok(Remedy::Sound) => Settlement::Hold { at: now, reason },
+            // A disk that reads it only at times is not to be asked without a pause.
+            Ok(Remedy::Sound) => Settlement::Hold { at: now.after(Duration::from_secs(5)), reason },
             Ok(Remedy::Retrieve) => Settlement::Hold {
                 at: now.after(RETRIEVAL),
                 reason: format!("{reason}; it is retrieved again by the next poll"),

@@ -192,7 +192,9 @@ async fn settle_damaged(host: &Host, lease: MessageLease, what: &str) -> Result<
     let now = host.clock.now();
     match host.spool.damaged(lease.message, what.to_owned(), now).await? {
         Remedy::Sound => {
-            host.spool.put_back(lease, now, "its body was moved meanwhile".to_owned(), now).await
+            // A disk that reads it only at times is not to be asked without a pause.
+            let due = now.after(Duration::from_secs(5));
+            host.spool.put_back(lease, due, "its body was moved meanwhile".to_owned(), now).await
         }
         Remedy::Retrieve => {
             let reason = format!("its body is damaged and is retrieved again by the next poll: {what}");

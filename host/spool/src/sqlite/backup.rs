@@ -46,6 +46,8 @@ impl SqliteSpool {
             return Err(Error::Conflict(what));
         }
         DirBuilder::new().mode(0o700).create(&bodies).map_err(failed)?;
+        // Before the database: a repair in between makes them segments of it.
+        copy_orphans(state, target)?;
         let mut copied = HashMap::new();
         let mut missing = Vec::new();
         for _ in 0..TRIES {
@@ -84,6 +86,33 @@ fn database(state: &Path, target: &Path) -> Outcome<Vec<(u32, u64)>> {
     let mut query = to.prepare("SELECT number, end FROM segments ORDER BY number")?;
     let segments = query.query_map([], |row| Ok((row.get::<_, u32>(0)?, unsigned(row.get(1)?))))?;
     Ok(segments.collect::<Result<_, _>>()?)
+}
+
+/// Copies the mail that was kept aside.
+fn copy_orphans(state: &Path, target: &Path) -> Result<()> {
+    let files = orphans::files(state)?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| Error::storage(target, "write the backup", source);
+    let to = orphans::directory(target);
+    DirBuilder::new().mode(0o700).create(&to).map_err(failed)?;
+    for path in files {
+        let source = match open_regular(&path, false) {
+            // A repair brought it in meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // A stranger, of which an examination tells.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => continue,
+            opened => opened.map_err(failed)?,
+        };
+        let len = source.metadata().map_err(failed)?.len();
+        let target = to.join(path.file_name().unwrap_or_default());
+        let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target);
+        let mut target = target.map_err(failed)?;
+        each_chunk(&source, 0, len, |octets| target.write_all(octets)).map_err(failed)?;
+        target.sync_all().map_err(failed)?;
+    }
+    File::open(&to).and_then(|to| to.sync_all()).map_err(failed)
 }
 
 /// Copies what was not copied yet, and deletes what the newest copy of the database does not need.

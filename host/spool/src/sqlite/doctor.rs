@@ -78,9 +78,10 @@ impl SqliteSpool {
             sql.execute("DELETE FROM notes WHERE scope = ?1", [RESTORED])?;
             Ok(adopted)
         });
-        let (brought, files) = adopted.map_err(|fault| fault.into_error(state))?;
-        repaired.adopted = brought;
-        for path in files {
+        let adopted = adopted.map_err(|fault| fault.into_error(state))?;
+        repaired.adopted = adopted.messages;
+        repaired.unread = adopted.unread;
+        for path in adopted.files {
             // The segment it became is the same file.
             let removed = fs::remove_file(path);
             removed.map_err(|source| Error::storage(state, "bring in mail that was kept aside", source))?;

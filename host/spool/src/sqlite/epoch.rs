@@ -121,6 +121,18 @@ impl Epoch {
     }
 }
 
+/// Makes a database that was just made count on from there.
+pub(super) fn count_on(sql: &Connection, from: Count) -> Outcome<()> {
+    let mut set = sql.prepare("INSERT OR REPLACE INTO notes (scope, text, at) VALUES (?1, ?2, ?3)")?;
+    set.execute(params![NOTE, from.epoch.to_string(), signed(0)])?;
+    if of_database(sql)?.messages < from.messages {
+        sql.execute("DELETE FROM sqlite_sequence WHERE name = 'messages'", [])?;
+        let mut set = sql.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('messages', ?1)")?;
+        set.execute([signed(from.messages)])?;
+    }
+    Ok(())
+}
+
 /// Writes the file for a state that is a copy.
 pub(super) fn write(state: &Path, count: Count) -> io::Result<()> {
     Epoch { file: open(state, &Disk::default())?, count }.write()

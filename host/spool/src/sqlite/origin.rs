@@ -10,6 +10,8 @@ use postroom_mail::{AccountId, Digest, MessageId, Name, Provenance, Timestamp, U
 pub(super) const MAGIC: [u8; 4] = *b"PMR2";
 /// Length of what precedes the block.
 pub(super) const PREFIX: usize = 4 + 4 + 4;
+/// What an origin has besides the account's name and the unique-id.
+pub(super) const FIXED: u64 = PREFIX as u64 + 4 + 8 + 1;
 /// A block that says it is longer is none: unique-ids have 70 octets, or are a line of a server at most.
 pub(super) const LONGEST: usize = 64 << 10;
 

@@ -26,6 +26,10 @@ pub(super) const MARKER: &str = "backup";
 /// What the marker is called once that was noticed.
 const NOTICED: &str = "restored-backup";
 
+/// What an older copy cannot know.
+const AGAIN: &str =
+    "what waits for delivery may have been delivered since: by SMTP it may be sent again, once at most";
+
 /// Where they are.
 pub(super) fn directory(state: &Path) -> PathBuf {
     state.join("orphans")
@@ -74,14 +78,17 @@ pub(super) fn wanted(state: &Path, sql: &Connection) -> Outcome<Option<PathBuf>>
     };
     let restored = fs::read_to_string(state.join(MARKER)).ok();
     let restored = restored.map(|text| format!("this state was restored from a backup: {}", text.trim()));
-    if let Some(text) = told.as_ref().or(restored.as_ref()) {
+    let text = told.or(restored).map(|text| format!("{text}; {AGAIN}"));
+    if let Some(text) = &text {
         tracing::warn!("{text}; `postroom doctor` says more");
+        // What waits in it may have been delivered since: each counts as one attempt of which nobody knows.
+        sql.execute("UPDATE effects SET sending = attempts WHERE state = 'pending' AND sending IS NULL", [])?;
         let mut note = sql.prepare(
             "INSERT INTO notes (scope, text, at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET text = excluded.text",
         )?;
         note.execute(params![RESTORED, text, signed(0)])?;
     }
-    Ok(told.or(restored).map(|_| directory(state)))
+    Ok(text.map(|_| directory(state)))
 }
 
 /// What a restored backup did not know is kept by now: the next start is an ordinary one.
@@ -94,14 +101,12 @@ pub(super) fn noticed(state: &Path) -> Result<()> {
     }
 }
 
-/// Keeps what is in a segment beyond `end`, when there is mail in it that is not known.
-pub(super) fn keep(sql: &Connection, path: &Path, end: u64, directory: &Path) -> Outcome<()> {
+/// Keeps a segment as it is, when there is mail in it that is not known: beyond what is committed of it, or before, should
+/// the database know another file by its number.
+pub(super) fn keep(sql: &Connection, path: &Path, directory: &Path) -> Outcome<()> {
     let failed = |source| Error::storage(directory, "keep mail the database does not know", source);
     let file = open_regular(path, false).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();
-    if len <= end {
-        return Ok(());
-    }
     let mut found = HashSet::new();
     let collect = &mut |piece| {
         if let Piece::Whole(whole) = piece {
@@ -109,43 +114,42 @@ pub(super) fn keep(sql: &Connection, path: &Path, end: u64, directory: &Path) ->
         }
         Ok(())
     };
-    scan::scan(&file, end, len, collect).map_err(failed)?;
+    scan::scan(&file, 0, len, collect).map_err(failed)?;
     let mut unknown = 0;
     for message in found {
         unknown += u64::from(!known(sql, path, message)?);
     }
     if unknown > 0 {
-        let kept = copy(&file, path, end, len, directory).map_err(failed)?;
+        let kept = copy(&file, path, len, directory).map_err(failed)?;
         tracing::warn!(path = %kept.display(), messages = unknown, "kept mail the database does not know");
     }
     Ok(())
 }
 
-/// Whether a message is known, and its body where the database says, or freed.
+/// Whether a message is known, and its body can be read where the database says, or is freed.
 fn known(sql: &Connection, beside: &Path, message: MessageId) -> Outcome<bool> {
     Ok(match rows::place(sql, message)? {
         None => false,
         Some(None) => true,
-        Some(Some((place, size))) => beside.parent().is_some_and(|directory| {
-            fs::metadata(segments::path(directory, place.segment))
-                .is_ok_and(|meta| meta.len() >= place.end(size))
-        }),
+        Some(Some((place, size))) => {
+            beside.parent().is_some_and(|directory| segments::read(directory, message, place, size).is_ok())
+        }
     })
 }
 
-fn copy(file: &File, from: &Path, end: u64, len: u64, directory: &Path) -> io::Result<PathBuf> {
+fn copy(file: &File, from: &Path, len: u64, directory: &Path) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let stem = from.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut number = 0;
     let (path, mut target) = loop {
-        let path = directory.join(format!("{stem}-{end}-{number}.seg"));
+        let path = directory.join(format!("{stem}-{number}.seg"));
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => break (path, file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(error),
         }
     };
-    each_chunk(file, end, len - end, |octets| io::Write::write_all(&mut target, octets))?;
+    each_chunk(file, 0, len, |octets| io::Write::write_all(&mut target, octets))?;
     target.sync_all()?;
     File::open(directory)?.sync_all()?;
     if let Some(state) = directory.parent() {

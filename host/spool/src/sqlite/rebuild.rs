@@ -1,10 +1,10 @@
 //! A new database from the segments alone, and mail brought in that the database does not know. Owns what becomes of a
-//! record without a row; never changes a segment, and deletes nothing.
+//! record without a row; never changes a segment, and deletes nothing but the second name of one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use postroom_mail::{MessageId, Provenance, Timestamp, Uid};
@@ -14,7 +14,7 @@ use super::epoch::{self, Count};
 use super::fault::{Fault, Outcome};
 use super::rows::{self, event, signed};
 use super::scan::{self, Piece, Whole};
-use super::{SqliteSpool, lock, orphans, schema, segment_directory, segments};
+use super::{SqliteSpool, lock, orphans, schema, segment_directory, segments, upkeep};
 use crate::disk::{Disk, open_regular};
 use crate::health::{Rebuilt, Told, recovered};
 use crate::{Error, Result, life};
@@ -44,7 +44,8 @@ impl SqliteSpool {
         DirBuilder::new().mode(0o700).create(&workshop).map_err(failed)?;
         let mut rebuilt =
             fill(state, &workshop, rerun, now, told).map_err(|fault| fault.into_error(state))?;
-        rebuilt.aside = swap(state, &workshop, now).map_err(failed)?;
+        let count = count_on(state, &workshop).map_err(|fault| fault.into_error(state))?;
+        rebuilt.aside = swap(state, &workshop, count, now).map_err(failed)?;
         Ok(rebuilt)
     }
 }
@@ -64,11 +65,31 @@ fn take_in_orphans(state: &Path) -> io::Result<()> {
     let directory = segment_directory(state);
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     let mut last = numbers(&directory)?.last().copied().unwrap_or(0);
+    let segments = inodes(&directory)?;
     for path in orphans::files(state).map_err(io::Error::other)? {
+        if segments.contains_key(&inode(&path)?) {
+            fs::remove_file(&path)?;
+            continue;
+        }
         last += 1;
         fs::rename(&path, segments::path(&directory, last))?;
     }
     File::open(&directory)?.sync_all()
+}
+
+/// What a file is besides its name: two segments must never be one file.
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = fs::symlink_metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Which files the segments are. One that was kept aside and brought in has two names until the first is removed.
+fn inodes(directory: &Path) -> io::Result<HashMap<(u64, u64), u32>> {
+    let mut inodes = HashMap::new();
+    for number in numbers(directory)? {
+        inodes.insert(inode(&segments::path(directory, number))?, number);
+    }
+    Ok(inodes)
 }
 
 /// The numbers of the segments that are there as plain files.
@@ -103,6 +124,7 @@ fn fill(state: &Path, workshop: &Path, rerun: bool, now: Timestamp, told: Told<'
     for (number, file, len) in &files {
         let found = Found { sql: &transaction, segment: *number, rerun, now };
         let before = done;
+        let damaged = rebuilt.damaged;
         // All of the file counts as committed, so that nothing of it is ever cut off.
         found.segment(*len)?;
         let mut fault = None;
@@ -128,6 +150,10 @@ fn fill(state: &Path, workshop: &Path, rerun: bool, now: Timestamp, told: Told<'
         }
         scanned.map_err(reading)?;
         done = before + len;
+        if rebuilt.damaged > damaged {
+            let kept = link_aside(state, &segments::path(&directory, *number), now);
+            rebuilt.unread.push(kept.map_err(reading)?);
+        }
     }
     transaction.commit()?;
     let known = "SELECT count(*) FROM ledger";
@@ -138,19 +164,39 @@ fn fill(state: &Path, workshop: &Path, rerun: bool, now: Timestamp, told: Told<'
     Ok(rebuilt)
 }
 
-/// The new database takes the place of the old one, whose files are moved aside.
-fn swap(state: &Path, workshop: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+/// The new database counts on from what the old one and the file beside it counted, so that each earlier copy of the old
+/// one is older than it. Answers its count.
+fn count_on(state: &Path, workshop: &Path) -> Outcome<Count> {
+    let file = epoch::of_file(state).unwrap_or_default();
+    // As far as it can be read.
+    let old = schema::open_untouched(state, &Disk::default())
+        .and_then(|sql| Ok((epoch::of_database(&sql)?, upkeep::freed(&sql)?)));
+    let (old, freed) = old.unwrap_or_default();
+    let from = Count { epoch: file.epoch.max(old.epoch) + 1, messages: file.messages.max(old.messages) };
+    let sql = schema::open_writer(workshop, &Disk::default())?;
+    epoch::count_on(&sql, from)?;
+    upkeep::set_freed(&sql, freed)?;
+    let count = epoch::of_database(&sql)?;
+    sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(count)
+}
+
+/// The new database takes the place of the old one, whose files are moved aside. Interrupted anywhere, there is either the
+/// old one with its log, or none, or the new one; without a database no start goes on, and this can be done again.
+fn swap(state: &Path, workshop: &Path, count: Count, now: Timestamp) -> io::Result<Option<PathBuf>> {
     File::open(workshop.join(schema::FILE))?.sync_all()?;
-    // It is the newest there is, whatever the old one counted.
-    epoch::write(state, Count::default())?;
     let mut aside = None;
-    for suffix in ["-wal", "-shm", ""] {
+    // The log last: without it the old database would pass for a sound one of an earlier time.
+    for suffix in ["", "-wal", "-shm"] {
         let name = format!("{}{suffix}", schema::FILE);
         if fs::symlink_metadata(state.join(&name)).is_ok() {
             aside = Some(move_aside(state, &state.join(&name), now)?);
+            File::open(state)?.sync_all()?;
         }
     }
     fs::rename(workshop.join(schema::FILE), state.join(schema::FILE))?;
+    File::open(state)?.sync_all()?;
+    epoch::write(state, count)?;
     fs::remove_dir_all(workshop)?;
     File::open(state)?.sync_all()?;
     Ok(aside)
@@ -158,6 +204,24 @@ fn swap(state: &Path, workshop: &Path, now: Timestamp) -> io::Result<Option<Path
 
 /// Moves a file of the state out of the way; answers the directory it is in now.
 pub(super) fn move_aside(state: &Path, path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let (directory, target) = place_aside(state, path, now)?;
+    fs::rename(path, target)?;
+    File::open(&directory)?.sync_all()?;
+    Ok(directory)
+}
+
+/// Gives a segment of which something could not be read a second name out of the way: what it holds outlasts the first.
+/// It is no copy, since what cannot be read cannot be copied. Answers that name.
+fn link_aside(state: &Path, segment: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let (directory, target) = place_aside(state, segment, now)?;
+    fs::hard_link(segment, &target)?;
+    File::open(&directory)?.sync_all()?;
+    File::open(state)?.sync_all()?;
+    Ok(target)
+}
+
+/// The directory for what is moved out of the way, and a name in it that is free.
+fn place_aside(state: &Path, path: &Path, now: Timestamp) -> io::Result<(PathBuf, PathBuf)> {
     let directory = state.join(format!("damaged-{}", now.0));
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     let name = path.file_name().unwrap_or_default();
@@ -167,9 +231,7 @@ pub(super) fn move_aside(state: &Path, path: &Path, now: Timestamp) -> io::Resul
         number += 1;
         target = directory.join(format!("{}.{number}", name.to_string_lossy()));
     }
-    fs::rename(path, target)?;
-    File::open(&directory)?.sync_all()?;
-    Ok(directory)
+    Ok((directory, target))
 }
 
 /// Records of one segment that have no row.
@@ -265,19 +327,39 @@ impl Found<'_> {
     }
 }
 
+/// What was brought in.
+pub(super) struct Adopted {
+    /// Unknown messages.
+    pub(super) messages: u64,
+    /// The files they were kept in: segments by now, and not needed under this name.
+    pub(super) files: Vec<PathBuf>,
+    /// Those of which something could not be read, under the name that outlasts a sweep.
+    pub(super) unread: Vec<PathBuf>,
+}
+
 /// Brings in what was kept aside: unknown messages, and bodies that are not where the database says. The segments come
 /// first, so that a stop in between leaves both.
-pub(super) fn adopt(state: &Path, sql: &mut Connection, now: Timestamp) -> Outcome<(u64, Vec<PathBuf>)> {
+pub(super) fn adopt(state: &Path, sql: &mut Connection, now: Timestamp) -> Outcome<Adopted> {
     let files = orphans::files(state)?;
     let directory = segment_directory(state);
     let failed = |source| Error::storage(state, "bring in mail that was kept aside", source);
     let in_directory = numbers(&directory).map_err(failed)?.last().copied().unwrap_or(0);
-    let in_database: u32 =
-        sql.query_row("SELECT coalesce(max(number), 0) FROM segments", [], |row| row.get(0))?;
-    let mut last = in_directory.max(in_database);
-    let mut brought = 0;
+    let in_database: HashSet<u32> = {
+        let mut query = sql.prepare("SELECT number FROM segments")?;
+        let numbers = query.query_map([], |row| row.get(0))?;
+        numbers.collect::<std::result::Result<_, _>>()?
+    };
+    let highest = in_database.iter().copied().max().unwrap_or(0);
+    let mut last = in_directory.max(highest).max(upkeep::freed(sql)?);
+    let segments = inodes(&directory).map_err(failed)?;
+    let (mut brought, mut unread) = (0, Vec::new());
     let transaction = sql.transaction()?;
     for path in &files {
+        // A repair was stopped before it removed this name of it.
+        let same = segments.get(&inode(path).map_err(failed)?);
+        if same.is_some_and(|number| in_database.contains(number)) {
+            continue;
+        }
         last += 1;
         let target = segments::path(&directory, last);
         fs::hard_link(path, &target).map_err(failed)?;
@@ -286,13 +368,18 @@ pub(super) fn adopt(state: &Path, sql: &mut Connection, now: Timestamp) -> Outco
         let found = Found { sql: &transaction, segment: last, rerun: false, now };
         found.segment(len)?;
         let mut all: HashMap<MessageId, Whole> = HashMap::new();
+        let mut damaged = false;
         let collect = &mut |piece| {
-            if let Piece::Whole(whole) = piece {
-                all.insert(whole.message, whole);
+            match piece {
+                Piece::Whole(whole) => drop(all.insert(whole.message, whole)),
+                Piece::Damaged { .. } => damaged = true,
             }
             Ok(())
         };
         scan::scan(&file, 0, len, collect).map_err(failed)?;
+        if damaged {
+            unread.push(link_aside(state, &target, now).map_err(failed)?);
+        }
         for whole in all.values() {
             if needed(&transaction, &directory, whole.message)? {
                 brought += u64::from(found.bring_in(whole, &mut Rebuilt::default())?);
@@ -301,7 +388,7 @@ pub(super) fn adopt(state: &Path, sql: &mut Connection, now: Timestamp) -> Outco
     }
     File::open(&directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
     transaction.commit()?;
-    Ok((brought, files))
+    Ok(Adopted { messages: brought, files, unread })
 }
 
 /// Whether nobody has the octets of a message where they should be.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::fault::Outcome;
 use super::rows::unsigned;
 use super::segments::{self, Segments, Sizes};
-use super::{epoch, orphans, schema};
+use super::{epoch, orphans, schema, upkeep};
 use crate::disk::{Disk, Kind};
 use crate::{Error, Result};
 
@@ -112,7 +112,7 @@ pub(super) fn bodies(
     while let Some(row) = rows.next()? {
         committed.insert(row.get::<_, u32>(0)?, unsigned(row.get(1)?));
     }
-    let mut last = committed.last_key_value().map_or(0, |(number, _)| *number);
+    let mut last = committed.last_key_value().map_or(0, |(number, _)| *number).max(upkeep::freed(sql)?);
     let failed = |source| Error::Io { doing: "look through its segments", source };
     for entry in fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -124,7 +124,7 @@ pub(super) fn bodies(
         }
         let end = committed.get(&number).copied();
         if let Some(keep) = keep {
-            orphans::keep(sql, &path, end.unwrap_or(0), keep)?;
+            orphans::keep(sql, &path, keep)?;
         }
         cut(disk, &path, end).map_err(failed)?;
     }

@@ -2,14 +2,17 @@
 //! message is not ended.
 
 use postroom_mail::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::{Fault, Outcome};
-use super::origin::Origin;
+use super::origin::{self, Origin};
 use super::rows::{self, PROVENANCE, signed, unsigned};
-use super::segments::Place;
+use super::segments::{HEADER, Place};
 use super::writer::Unit;
 use crate::Error;
+
+/// The note of the highest number of a segment that was ever freed.
+const FREED: &str = "spool/segments";
 
 /// Bodies in one transaction at most.
 pub(super) const SLICE: usize = 2000;
@@ -60,15 +63,18 @@ struct Usage {
     number: u32,
     /// Committed octets.
     end: u64,
-    /// Octets of bodies that are still needed, with one more for each.
+    /// Octets of records that are still needed, each with its header and origin.
     needed: u64,
 }
 
 fn usage(unit: &Unit<'_>) -> Outcome<Vec<Usage>> {
-    let mut query = unit.sql.prepare_cached(
-        "SELECT s.number, s.end, coalesce(sum(m.size + 1), 0)
+    // Counted like `end`, else segments of very small mail would be copied again and again.
+    let mut query = unit.sql.prepare_cached(&format!(
+        "SELECT s.number, s.end,
+            coalesce(sum(m.size + length(CAST(m.account AS BLOB)) + length(m.uid) + {}), 0)
          FROM segments s LEFT JOIN messages m ON m.segment = s.number GROUP BY s.number",
-    )?;
+        HEADER + origin::FIXED
+    ))?;
     let rows = query.query_map([], |row| {
         Ok(Usage { number: row.get(0)?, end: unsigned(row.get(1)?), needed: unsigned(row.get(2)?) })
     })?;
@@ -79,8 +85,26 @@ fn usage(unit: &Unit<'_>) -> Outcome<Vec<Usage>> {
 fn free(unit: &mut Unit<'_>, number: u32) -> Outcome<u64> {
     let mut end = unit.sql.prepare_cached("DELETE FROM segments WHERE number = ?1 RETURNING end")?;
     let end: i64 = end.query_row(params![number], |row| row.get(0))?;
+    set_freed(unit.sql, freed(unit.sql)?.max(number))?;
     unit.unneeded.push(number);
     Ok(unsigned(end))
+}
+
+/// The highest number of a segment that was ever freed. Numbers are given once: a file of a number is never something else
+/// than what an older copy of the database has under it.
+pub(super) fn freed(sql: &Connection) -> Outcome<u32> {
+    let mut note = sql.prepare_cached("SELECT text FROM notes WHERE scope = ?1")?;
+    let text: Option<String> = note.query_row([FREED], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Remembers it.
+pub(super) fn set_freed(sql: &Connection, number: u32) -> Outcome<()> {
+    let mut note = sql.prepare_cached(
+        "INSERT INTO notes (scope, text, at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET text = excluded.text",
+    )?;
+    note.execute(params![FREED, number.to_string(), signed(0)])?;
+    Ok(())
 }
 
 /// Copies what is needed of a segment to the one being written, and frees it. When something of it is damaged, that

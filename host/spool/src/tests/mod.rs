@@ -4,6 +4,7 @@ mod conformity;
 mod crash;
 mod damage;
 mod disk;
+mod mend;
 mod random;
 mod restore;
 
