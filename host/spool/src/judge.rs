@@ -65,13 +65,14 @@ pub(crate) struct Row {
     pub(crate) damaged: bool,
 }
 
-impl Row {
+impl Mark {
     /// Whether the last recorded listing had it, and nobody asked for its deletion.
-    fn there(&self) -> bool {
-        let mark = &self.mark;
-        mark.shown && mark.absent == 0 && mark.removed.is_none() && mark.deleting.is_none()
+    pub(crate) fn there(&self) -> bool {
+        self.shown && self.absent == 0 && self.removed.is_none() && self.deleting.is_none()
     }
+}
 
+impl Row {
     /// Whether the server has it, as far as is known.
     fn counts(&self) -> bool {
         self.mark.shown && self.mark.absent == 0 && self.mark.removed.is_none()
@@ -130,7 +131,7 @@ pub(crate) fn reconcile(rows: &[Row], listing: &[Listed], polled: bool) -> Recon
             found.new.extend(entries);
         }
         Some((_, row)) if row.mark.removed.is_none() => {
-            found.vanished += u64::from(entries.is_empty() && row.there());
+            found.vanished += u64::from(entries.is_empty() && row.mark.there());
             for index in entries {
                 match row.doubts(size_of(listing, *index)) {
                     true => found.doubtful.push(*index),
@@ -230,10 +231,61 @@ pub(crate) struct Held<P> {
     pub(crate) size: u64,
     pub(crate) retrieved: Timestamp,
     pub(crate) state: MessageState,
-    /// Its octets are still here.
+    /// Its octets are still here, and sound as far as is known.
     pub(crate) here: bool,
+    /// Its octets were not freed, whatever their health.
+    pub(crate) stored: bool,
     /// By the operator.
     pub(crate) dropped: bool,
+}
+
+/// What the effects of a message say of copies elsewhere; only the required ones count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Copies {
+    /// Carry the whole of it, and have a receipt.
+    pub(crate) done: u64,
+    /// Have no receipt, and nobody let go of them.
+    pub(crate) missing: u64,
+    /// Carry the whole of it, have no receipt, and were let go of.
+    pub(crate) waived: u64,
+}
+
+impl<P> Held<P> {
+    /// Whether somebody must have a whole copy before the last one here or at the server goes: it was to be kept, by
+    /// its verdict or by an effect that was let go of. Whoever drops a message wants none.
+    pub(crate) fn owes_a_copy(&self, copies: Copies) -> bool {
+        match self.state {
+            MessageState::Discarded => copies.waived > 0 && !self.dropped,
+            MessageState::Spooled
+            | MessageState::Running
+            | MessageState::Planned
+            | MessageState::Done
+            | MessageState::Quarantined => true,
+        }
+    }
+
+    /// The operator can still take it back.
+    fn in_grace(&self) -> bool {
+        self.dropped && self.stored
+    }
+}
+
+/// Whether the proof that `message` may go holds still, by what the ledger has under its key now.
+pub(crate) fn stands<P, E>(
+    row: Option<&Candidate<P>>,
+    message: MessageId,
+    effects: impl FnOnce(&P) -> Result<Copies, E>,
+) -> Result<bool, E> {
+    let Some(row) = row.filter(|row| !row.removed) else { return Ok(false) };
+    let Some(held) = row.held.as_ref().filter(|held| held.message == message) else { return Ok(false) };
+    if held.in_grace() {
+        return Ok(false);
+    }
+    if held.here {
+        return Ok(true);
+    }
+    let copies = effects(&held.place)?;
+    Ok(!lacks_a_copy(held, copies))
 }
 
 /// A row of the ledger, for the question what may be deleted.
@@ -264,14 +316,13 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Judges every entry of a listing. `effects` answers how many required effects of a message carry the whole of it
-    /// and have a receipt, and how many required ones have none.
+    /// Judges every entry of a listing. `effects` answers what the effects of a message say.
     pub(crate) fn removals<P, E>(
         &self,
         account: &AccountId,
         rows: &[Candidate<P>],
         listing: &[Listed],
-        mut effects: impl FnMut(&P) -> Result<(u64, u64), E>,
+        mut effects: impl FnMut(&P) -> Result<Copies, E>,
     ) -> Result<Removals, E> {
         let mut verdicts: Vec<Result<MessageId, Why>> = vec![Err(Why::PolicyNever); listing.len()];
         let mut sizes: Vec<u64> = listing.iter().map(|entry| entry.size.unwrap_or(0)).collect();
@@ -299,7 +350,7 @@ impl Judge {
         account: &AccountId,
         rows: &[(Candidate<P>, Place)],
         message: MessageId,
-        effects: impl FnMut(&P) -> Result<(u64, u64), E>,
+        effects: impl FnMut(&P) -> Result<Copies, E>,
     ) -> Result<Vec<Outlook>, E> {
         let policy = match self.policy {
             DeletePolicy::Done { after, .. } => DeletePolicy::Done { after, keep: None, over: None },
@@ -333,7 +384,7 @@ impl Judge {
         entries: &[usize],
         listing: &[Listed],
         (verdicts, sizes): (&mut [Result<MessageId, Why>], &mut [u64]),
-        effects: &mut impl FnMut(&P) -> Result<(u64, u64), E>,
+        effects: &mut impl FnMut(&P) -> Result<Copies, E>,
     ) -> Result<(), E> {
         let present: Vec<&Candidate<P>> = rows.iter().filter(|row| !row.removed).collect();
         let mut kept = Vec::with_capacity(present.len());
@@ -371,25 +422,29 @@ impl Judge {
     fn keeps<P, E>(
         &self,
         row: &Candidate<P>,
-        effects: &mut impl FnMut(&P) -> Result<(u64, u64), E>,
+        effects: &mut impl FnMut(&P) -> Result<Copies, E>,
     ) -> Result<Option<Why>, E> {
         let Some(held) = &row.held else { return Ok(Some(Why::NoCopyHere)) };
         let after = match self.policy {
             DeletePolicy::Never => return Ok(Some(Why::PolicyNever)),
             // It goes with its octets, at the end of the grace period.
-            DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } if held.dropped && held.here => {
+            DeletePolicy::Spooled { .. } | DeletePolicy::Done { .. } if held.in_grace() => {
                 return Ok(Some(Why::Dropped));
             }
             // The octets here are the copy; once they were freed, somebody else must have one.
             DeletePolicy::Spooled { .. } if !held.here && held.state == MessageState::Done => {
-                let (copies, _) = effects(&held.place)?;
-                return Ok((copies == 0).then_some(Why::NoCopy));
+                return Ok(lacks_a_copy(held, effects(&held.place)?).then_some(Why::NoCopy));
             }
             // They are damaged, and still needed: the server's are the only ones.
             DeletePolicy::Spooled { .. } if !held.here && held.state != MessageState::Discarded => {
                 return Ok(Some(Why::NoCopy));
             }
-            DeletePolicy::Spooled { after } => return Ok(self.too_young(held.retrieved, after)),
+            DeletePolicy::Spooled { after } => {
+                if !held.here && lacks_a_copy(held, effects(&held.place)?) {
+                    return Ok(Some(Why::NoCopy));
+                }
+                return Ok(self.too_young(held.retrieved, after));
+            }
             DeletePolicy::Done { after, .. } => after,
         };
         match held.state {
@@ -403,12 +458,11 @@ impl Judge {
         if let Some(why) = self.too_young(held.retrieved, after) {
             return Ok(Some(why));
         }
-        let (copies, missing) = effects(&held.place)?;
-        Ok(match held.state {
-            _ if missing > 0 => Some(Why::Waiting),
-            MessageState::Discarded => None,
+        let copies = effects(&held.place)?;
+        Ok(match copies.missing {
             // Extracted attachments alone are no copy.
-            _ => (copies == 0).then_some(Why::NoCopy),
+            0 => lacks_a_copy(held, copies).then_some(Why::NoCopy),
+            _ => Some(Why::Waiting),
         })
     }
 
@@ -439,6 +493,10 @@ impl Judge {
             }
         }
     }
+}
+
+fn lacks_a_copy<P>(held: &Held<P>, copies: Copies) -> bool {
+    copies.done == 0 && held.owes_a_copy(copies)
 }
 
 /// Whether a listed size is that of the message: the one recorded, or, when none is, one near the stored size. Without

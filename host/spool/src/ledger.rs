@@ -128,7 +128,7 @@ pub enum Why {
     NoCopyHere,
     /// The pipeline, or a required effect, is not through with it.
     Waiting,
-    /// It is done, but nothing required carried the whole message away.
+    /// It is done, or discarded with a required copy let go of, but nothing required carried the whole message away.
     NoCopy,
     /// It was set aside.
     Quarantined,

@@ -203,7 +203,8 @@ pub trait Spool: Send + Sync + 'static {
     /// next listing can tell what happened.
     ///
     /// # Errors
-    /// When the state cannot be written; nothing may be deleted then.
+    /// When the state cannot be written, and [`Error::Conflict`] when the proof of one of them is out of date: its body was
+    /// freed or damaged meanwhile, or the operator dropped it. Nothing may be deleted then; the next poll decides.
     async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()>;
 
     /// Commit point 4: the server confirmed (`+OK` to `QUIT`) that these are deleted.
@@ -410,10 +411,11 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be read.
     async fn select(&self, selection: Selection, now: Timestamp) -> Result<Vec<Selected>>;
 
-    /// Has messages tried again now, their attempts counted anew. Where a plan stands, its effects that are parked or wait;
-    /// where none does, or its verdict was to quarantine, the whole pipeline. What [`Spool::discard`] took is taken back.
-    /// Ids of effects stay, so that sinks recognise what they have. With a sink, only its effects. One transaction;
-    /// messages that cannot be are refused each for itself.
+    /// Has messages tried again now, their attempts counted anew and one doubt taken back. Where a plan stands, its effects that
+    /// are parked or wait; where none does, or its verdict was to quarantine, the whole pipeline. What [`Spool::discard`] took
+    /// is taken back, but for what was let go of before. One in quarantine of which nothing is left to do ends. Ids of effects
+    /// stay, so that sinks recognise what they have. With a sink, only its effects. One transaction; messages that cannot be
+    /// are refused each for itself.
     ///
     /// # Errors
     /// When the state cannot be written.
@@ -481,8 +483,8 @@ pub trait Spool: Send + Sync + 'static {
     // --- upkeep ---
 
     /// Frees the bodies of messages that ended (done, or discarded) at least `keep` ago. The ledger keeps its rows. The body of
-    /// one that is done, that no effect carried away whole, and that the server has (or may have) deleted, is the only copy:
-    /// it stays.
+    /// one that was to be kept, and that no effect carried away whole, goes only while the ledger says that the server has it:
+    /// else it may be the only copy, and stays.
     ///
     /// # Errors
     /// When the state cannot be written.

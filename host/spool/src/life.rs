@@ -13,6 +13,14 @@ const REASON: usize = 2000;
 /// Answers of `find`.
 pub(crate) const FOUND: usize = 20;
 
+/// A deletion was proved by what changed meanwhile.
+pub(crate) fn out_of_date(uid: &Uid, message: MessageId) -> Error {
+    Error::Conflict(format!(
+        "the proof that {uid} (message {message}) may be deleted is out of date: nothing of this listing is deleted, \
+         the next poll decides"
+    ))
+}
+
 /// What becomes of a message when its plan is committed, or the last of its effects is settled, while `open` of its
 /// effects are still to be done.
 pub(crate) fn state_by_plan(verdict: &Verdict, open: bool) -> MessageState {
@@ -155,6 +163,15 @@ pub(crate) fn effect_again(summary: &str) -> String {
 pub(crate) fn effect_waived(summary: &str) -> String {
     format!("the operator let go of {summary}")
 }
+
+/// Why a later plan let go of an effect.
+pub(crate) const UNASKED: &str = "no step asks for it any more";
+
+/// All that its plan wanted is settled, so nothing keeps it in quarantine.
+pub(crate) const NOTHING_LEFT: &str = "the operator let it end: all that its plan asked for is settled";
+
+/// The operator lets its effects go on though its octets were in doubt.
+pub(crate) const GOES_ON: &str = "the operator let it go on with what its plan still asks for";
 
 /// A later plan does not have an effect that was set aside.
 pub(crate) fn effect_unasked(summary: &str) -> String {

@@ -123,7 +123,8 @@ pub(crate) struct Part {
     pub(crate) sink: Name,
     pub(crate) state: EffectState,
     pub(crate) required: bool,
-    pub(crate) waived: bool,
+    /// When it was let go of.
+    pub(crate) waived: Option<Timestamp>,
     pub(crate) reason: Option<String>,
     pub(crate) summary: String,
 }
@@ -134,7 +135,12 @@ impl Part {
     }
 
     fn parked(&self) -> bool {
-        self.state == EffectState::Parked && !self.waived
+        self.state == EffectState::Parked && self.waived.is_none()
+    }
+
+    /// Whether it was let go of because a later plan did not ask for it, not because the operator said so.
+    fn unasked(&self) -> bool {
+        self.waived.is_some() && self.reason.as_deref() == Some(life::UNASKED)
     }
 }
 
@@ -153,12 +159,16 @@ pub(crate) struct Case {
 /// What becomes of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It waits anew, due now, as if it had never been tried.
+    /// It waits anew, due now; of attempts and doubts only what sinks must know is left.
     Again,
     /// It is due now.
     Hasten,
     /// The operator lets go of it: it blocks nothing any more, and is no receipt.
     Waive,
+    /// A later plan does not ask for it: as [`Turn::Waive`], until a plan asks for it once more.
+    Unasked,
+    /// It is parked, as if nobody had let go of it: the next plan decides.
+    Reclaim,
 }
 
 /// What a verb changes.
@@ -230,6 +240,29 @@ impl Case {
         chosen.map(|(index, _)| index).collect()
     }
 
+    /// What the operator let go of by dropping the message, and not before.
+    fn dropped_parts(&self) -> Vec<usize> {
+        self.chosen(None, |part| part.state == EffectState::Parked && part.waived == self.fate.dropped)
+    }
+
+    /// Nothing of it is set aside, and yet it is: its octets were damaged while effects were under way, or wait. It is
+    /// where its plan leaves it.
+    fn resettle(&self, sink: Option<&Name>, now: Timestamp) -> Decision {
+        let verdict = self.fate.verdict.clone();
+        if self.fate.state != MessageState::Quarantined || sink.is_some() || verdict.is_none() {
+            return Err(Refusal::NothingAside);
+        }
+        let fate = self.fate_after(verdict, &[], now);
+        let text = match fate.state {
+            MessageState::Done | MessageState::Discarded => life::NOTHING_LEFT,
+            MessageState::Planned => life::GOES_ON,
+            MessageState::Spooled | MessageState::Running | MessageState::Quarantined => {
+                return Err(Refusal::NothingAside);
+            }
+        };
+        Ok(Change { fate, turns: Vec::new(), events: vec![text.to_owned()] })
+    }
+
     fn named(&self, index: usize) -> &str {
         self.parts.get(index).map_or("an effect", |part| &part.summary)
     }
@@ -241,7 +274,8 @@ impl Case {
         for (index, part) in self.parts.iter().enumerate() {
             match turn(index) {
                 Some(Turn::Again | Turn::Hasten) => open = true,
-                Some(Turn::Waive) => {}
+                Some(Turn::Waive | Turn::Unasked) => {}
+                Some(Turn::Reclaim) => blocked |= self.parts.get(index).is_some_and(|part| part.required),
                 None => {
                     open |= part.open();
                     blocked |= part.required && part.parked();
@@ -290,10 +324,11 @@ pub(crate) fn retry(case: &Case, sink: Option<&Name>, now: Timestamp) -> Decisio
         }
         MessageState::Quarantined if sink.is_none() && !planned => Ok(case.run_again(life::RUN_AGAIN, now)),
         MessageState::Discarded if case.fate.dropped.is_some() && !planned => {
-            Ok(case.run_again(life::TAKEN_BACK, now))
+            let turns = case.dropped_parts().into_iter().map(|index| (index, Turn::Reclaim)).collect();
+            Ok(Change { turns, ..case.run_again(life::TAKEN_BACK, now) })
         }
         MessageState::Discarded if case.fate.dropped.is_some() => {
-            let turns = again(case.chosen(None, |part| part.state == EffectState::Parked));
+            let turns = again(case.dropped_parts());
             let fate = case.fate_after(case.fate.verdict.clone(), &turns, now);
             Ok(Change { fate, turns, events: vec![life::TAKEN_BACK.to_owned()] })
         }
@@ -314,13 +349,13 @@ fn effects_again(case: &Case, sink: Option<&Name>, now: Timestamp) -> Decision {
     let mut parked = case.chosen(sink, Part::parked);
     if parked.is_empty() && waiting.is_empty() {
         // Nothing else is meant then: the operator changed his mind.
-        parked = case.chosen(sink, |part| part.waived);
+        parked = case.chosen(sink, |part| part.waived.is_some());
     }
     let mut turns = again(parked);
     turns.extend(waiting.into_iter().map(|index| (index, Turn::Hasten)));
     if turns.is_empty() {
         let under_way = case.chosen(sink, |part| part.state == EffectState::Inflight);
-        return Err(if under_way.is_empty() { Refusal::NothingAside } else { Refusal::Busy });
+        return if under_way.is_empty() { case.resettle(sink, now) } else { Err(Refusal::Busy) };
     }
     let fate = case.fate_after(case.fate.verdict.clone(), &turns, now);
     let events = turns.iter().map(|(index, _)| life::effect_again(case.named(*index))).collect();
@@ -349,7 +384,7 @@ pub(crate) fn let_go(case: &Case, sink: Option<&Name>, now: Timestamp) -> Decisi
     };
     events.extend(waived.iter().map(|index| life::effect_waived(case.named(*index))));
     if events.is_empty() {
-        return Err(Refusal::NothingAside);
+        return case.resettle(sink, now);
     }
     let turns: Vec<_> = waived.into_iter().map(|index| (index, Turn::Waive)).collect();
     Ok(Change { fate: case.fate_after(verdict, &turns, now), turns, events })
@@ -378,11 +413,11 @@ pub(crate) fn discard(case: &Case, now: Timestamp) -> Decision {
 }
 
 /// A later plan of the same message meets the effects of an earlier one: what is parked is tried again where the plan
-/// asks for it once more, and blocks nothing any more where it does not.
+/// asks for it once more, and blocks nothing any more where it does not. What the operator let go of stays let go of.
 pub(crate) fn planned_again(parts: &[Part], plan: &[EffectId]) -> Vec<(usize, Turn)> {
     let turn = |(index, part): (usize, &Part)| match (part.state, plan.contains(&part.id)) {
-        (EffectState::Parked, true) => Some((index, Turn::Again)),
-        (EffectState::Parked, false) if !part.waived => Some((index, Turn::Waive)),
+        (EffectState::Parked, true) if part.parked() || part.unasked() => Some((index, Turn::Again)),
+        (EffectState::Parked, false) if part.parked() => Some((index, Turn::Unasked)),
         (EffectState::Parked | EffectState::Pending | EffectState::Inflight | EffectState::Done, _) => None,
     };
     parts.iter().enumerate().filter_map(turn).collect()

@@ -137,7 +137,8 @@ async fn stumbled(
     Ok(())
 }
 
-/// Commit point 1, unless it is known to be here: left there by a session whose end was uncertain.
+/// Commit point 1. What is known to be here, left there by a session whose end was uncertain, is admitted as what it is: that
+/// makes no other message, and its octets take the place of a damaged body.
 async fn admit(
     visit: &mut Visit<'_>,
     body: Sealed,
@@ -151,19 +152,19 @@ async fn admit(
     let rows: Vec<_> = rows.into_iter().filter(|row| row.uid == uid).collect();
     let copy = copies.entry(digest).or_default();
     let mut waiting = rows.iter().filter(|row| row.removed.is_none() && now.since(row.at) <= MEMORY);
-    if let Some(row) = waiting.nth(*copy) {
-        *copy += 1;
-        return Ok(Listed { uid, ordinal: row.ordinal, size });
-    }
+    let known = waiting.nth(*copy).map(|row| row.ordinal);
     // The same octets once more are another message: those before were taken off the server for certain.
-    let ordinal = rows.iter().map(|row| row.ordinal + 1).max().unwrap_or(0);
+    let next = rows.iter().map(|row| row.ordinal + 1).max().unwrap_or(0);
+    let ordinal = known.unwrap_or(next);
     *copy += 1;
     let account = visit.id.clone();
     let provenance = Provenance { account, uid: uid.clone(), ordinal, digest, size: octets, retrieved: now };
     visit.host.spool.admit(vec![Arrival { provenance, body, header, listed: size }]).await?;
-    visit.report.retrieved += 1;
-    visit.report.octets += octets;
     visit.host.bells.inbox.notify_one();
+    if known.is_none() {
+        visit.report.retrieved += 1;
+        visit.report.octets += octets;
+    }
     Ok(Listed { uid, ordinal, size })
 }
 
@@ -175,9 +176,8 @@ async fn delete(
     let entries: Vec<_> = taken.iter().map(|(_, listed)| listed.clone()).collect();
     let (now, policy) = (visit.host.clock.now(), DeletePolicy::Spooled { after: Duration::ZERO });
     let removals = visit.host.spool.removable(visit.id, &entries, policy, now).await?;
-    visit.host.spool.deleting(&removals.removable, now).await?;
     let mut marked = Vec::new();
-    for removable in removals.removable {
+    for removable in remove::announce(visit, removals.removable).await? {
         let Some((number, _)) = taken.get(removable.index()) else { continue };
         let (back, answer) = visit.wire.ask("DELE", session.dele(*number)).await?;
         session = back;

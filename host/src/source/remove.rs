@@ -26,12 +26,28 @@ pub(super) async fn remove(
     }
     let removals = visit.host.spool.removable(visit.id, listed, policy, visit.host.clock.now()).await?;
     reach("remove", "proved");
-    // Written down before the first is sent: should the answer to QUIT be lost, the next listing tells what happened.
-    visit.host.spool.deleting(&removals.removable, visit.host.clock.now()).await?;
+    let removable = announce(visit, removals.removable).await?;
     reach("remove", "noted");
-    let (session, marked) = mark(visit, session, listing, removals.removable).await?;
+    let (session, marked) = mark(visit, session, listing, removable).await?;
     reach("remove", "marked");
     quit(visit, session, marked).await
+}
+
+/// Written down before the first is sent: should the answer to `QUIT` be lost, the next listing tells what happened. What may
+/// go; nothing when something changed since it was proved.
+pub(super) async fn announce(
+    visit: &mut Visit<'_>,
+    removable: Vec<Removable>,
+) -> Result<Vec<Removable>, Error> {
+    match visit.host.spool.deleting(&removable, visit.host.clock.now()).await {
+        Ok(()) => Ok(removable),
+        Err(postroom_spool::Error::Conflict(reason)) => {
+            tracing::info!(account = %visit.id, reason, "nothing is deleted in this session");
+            visit.note(reason);
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What may be deleted here; nothing where the switch is on, or where the server does not delete what it says it did.

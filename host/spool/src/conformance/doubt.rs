@@ -10,6 +10,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     an_attempt_that_was_sending_and_never_settled_is_a_doubt(factory()).await;
     a_known_outcome_takes_the_doubt_back_and_a_lost_answer_keeps_it(factory()).await;
     a_lease_that_no_longer_holds_may_send_nothing(factory()).await;
+    trying_again_takes_one_doubt_back(factory()).await;
 }
 
 const NOW: Timestamp = Timestamp(2000);
@@ -68,6 +69,28 @@ async fn a_known_outcome_takes_the_doubt_back_and_a_lost_answer_keeps_it(spool: 
     let history = spool.history(message).await.unwrap().unwrap();
     assert_eq!(history.state, MessageState::Quarantined, "it is required");
     assert!(history.events.iter().any(|event| event.text.contains("may or may not have happened")));
+}
+
+async fn trying_again_takes_one_doubt_back(spool: Fresh) {
+    let message = relayed(&spool).await;
+    for at in [Some(NOW), None] {
+        let leased = lease(&spool).await;
+        spool.sending(&leased, NOW).await.unwrap();
+        spool.settle(leased, Settlement::Doubt { at, reason: "no answer".into() }, NOW).await.unwrap();
+    }
+    assert_eq!(record(&spool, message).await.doubts, 2);
+    spool.retry(vec![message], None, NOW).await.unwrap().remove(0).outcome.unwrap();
+    assert_eq!(record(&spool, message).await.doubts, 1, "one more may be sent, not two");
+    let leased = lease(&spool).await;
+    assert_eq!(leased.doubts, 1);
+    spool.sending(&leased, NOW).await.unwrap();
+    spool.release(Leases::Effects, NOW).await.unwrap();
+    // A mark that nobody settled counts before one is taken back.
+    for doubts in [1, 0, 0] {
+        spool.discard(vec![message], NOW).await.unwrap().remove(0).outcome.unwrap();
+        spool.retry(vec![message], None, NOW).await.unwrap().remove(0).outcome.unwrap();
+        assert_eq!(record(&spool, message).await.doubts, doubts);
+    }
 }
 
 async fn a_lease_that_no_longer_holds_may_send_nothing(spool: Fresh) {

@@ -19,6 +19,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_missing_entry_is_forgotten_after_three_listings_and_its_time(factory()).await;
     an_incomplete_listing_ages_nothing(factory()).await;
     a_lost_answer_to_quit_is_settled_by_the_next_listing(factory()).await;
+    a_proof_that_is_out_of_date_deletes_nothing(factory()).await;
     known_messages_move_to_new_unique_ids(factory()).await;
     seeded_entries_are_seen_and_never_removable(factory()).await;
     the_first_contact_is_told(factory()).await;
@@ -152,6 +153,33 @@ async fn a_lost_answer_to_quit_is_settled_by_the_next_listing(spool: Fresh) {
     spool.deleting(&proofs, NOW).await.unwrap();
     assert_eq!(observe(&*spool, &[], 4000).await.removed, 1, "empty is what was asked for");
     assert_eq!(spool.counts(None).await.unwrap().removed, 2);
+}
+
+async fn a_proof_that_is_out_of_date_deletes_nothing(spool: Fresh) {
+    let (shop, all) = (name("shop"), ["swept", "dropped", "reused", "removed", "fine"]);
+    let listing = all.map(|uid| listed(uid, 6));
+    admit(&*spool, "swept", b"octets").await;
+    spool.plan(lease_one(&*spool, NOW).await, sample::plan(Vec::new()), NOW).await.unwrap();
+    let dropped = admit(&*spool, "dropped", b"octets").await;
+    for uid in &all[2..] {
+        admit(&*spool, uid, b"octets").await;
+    }
+    let proofs = spool.removable(&shop, &listing, AT_ONCE, NOW).await.unwrap().removable;
+    let gone = spool.removable(&shop, &listing[3..4], AT_ONCE, NOW).await.unwrap().removable;
+    assert_eq!(proofs.len(), 5);
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1);
+    spool.discard(vec![dropped], NOW).await.unwrap().remove(0).outcome.unwrap();
+    admit(&*spool, "reused", b"other!").await;
+    spool.removed(gone, NOW).await.unwrap();
+    for (at, uid) in all.iter().enumerate().take(4) {
+        let refused = spool.deleting(&proofs[at..], NOW).await;
+        let Err(Error::Conflict(what)) = refused else { panic!("{uid}: {refused:?}") };
+        assert!(what.contains(uid) && what.contains("the next poll decides"), "{what}");
+    }
+    let observed = observe(&*spool, &[], 3000).await;
+    assert_eq!(observed.removed, 0, "nothing was marked, not even what may go");
+    spool.deleting(&proofs[4..], NOW).await.unwrap();
+    assert_eq!(observe(&*spool, &[], 3000).await.removed, 1);
 }
 
 async fn known_messages_move_to_new_unique_ids(spool: Fresh) {

@@ -22,6 +22,10 @@ pub(super) async fn suite(factory: Factory<'_>) {
     without_a_plan_nothing_can_be_released(factory()).await;
     what_waits_for_one_sink_can_be_let_go(factory()).await;
     a_dropped_message_can_be_taken_back_until_it_is_swept(factory()).await;
+    what_was_let_go_before_a_drop_stays_let_go(factory()).await;
+    a_message_taken_back_before_its_plan_loses_nothing_of_the_plan_before(factory()).await;
+    a_later_plan_leaves_alone_what_the_operator_let_go(factory()).await;
+    a_later_plan_may_ask_again_for_what_one_did_not(factory()).await;
     what_is_under_way_is_left_alone(factory()).await;
     a_selection_takes_what_fits_it(factory()).await;
 }
@@ -258,6 +262,70 @@ async fn a_dropped_message_can_be_taken_back_until_it_is_swept(spool: Fresh) {
     assert!(spool.lease_messages(9, LATER).await.unwrap().is_empty());
     retry(&*spool, waiting).await.unwrap();
     assert_eq!(lease_one(&*spool, LATER).await.message, waiting, "the pipeline never saw it");
+}
+
+async fn let_go_at(spool: &dyn Spool, message: MessageId, sink: &str) {
+    spool.let_go(vec![message], Some(name(sink)), NOW).await.unwrap().remove(0).outcome.unwrap();
+}
+
+/// Where each effect is, and whether it was let go of.
+async fn parts(spool: &dyn Spool, message: MessageId) -> Vec<(EffectState, bool)> {
+    let effects = spool.history(message).await.unwrap().unwrap().effects;
+    effects.iter().map(|record| (record.state, record.waived.is_some())).collect()
+}
+
+async fn what_was_let_go_before_a_drop_stays_let_go(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true), effect(&lease, "gone", "a", true)];
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let_go_at(&*spool, message, "gone").await;
+    discard(&*spool, message).await.unwrap();
+    retry(&*spool, message).await.unwrap();
+    let told = parts(&*spool, message).await;
+    assert_eq!(told, [(EffectState::Pending, false), (EffectState::Parked, true)]);
+}
+
+async fn a_message_taken_back_before_its_plan_loses_nothing_of_the_plan_before(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, quarantine(effects.clone()), NOW).await.unwrap();
+    discard(&*spool, message).await.unwrap();
+    retry(&*spool, message).await.unwrap();
+    assert_eq!(parts(&*spool, message).await, [(EffectState::Parked, false)], "the next plan decides");
+    spool.plan(lease_one(&*spool, LATER).await, plan(effects), LATER).await.unwrap();
+    assert_eq!(parts(&*spool, message).await, [(EffectState::Pending, false)]);
+    settle(&*spool, "vault", Settlement::Done(receipt())).await;
+    assert_eq!(why(&*spool, "u", 6).await, None);
+}
+
+async fn a_later_plan_leaves_alone_what_the_operator_let_go(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, quarantine(effects.clone()), NOW).await.unwrap();
+    settle(&*spool, "vault", park()).await;
+    let_go_at(&*spool, message, "vault").await;
+    retry(&*spool, message).await.unwrap();
+    spool.plan(lease_one(&*spool, LATER).await, plan(effects), LATER).await.unwrap();
+    assert_eq!(parts(&*spool, message).await, [(EffectState::Parked, true)], "it is not sent after all");
+    assert_eq!(state(&*spool, message).await, MessageState::Done);
+    assert_eq!(why(&*spool, "u", 6).await, Some(Why::NoCopy));
+}
+
+async fn a_later_plan_may_ask_again_for_what_one_did_not(spool: Fresh) {
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, quarantine(effects.clone()), NOW).await.unwrap();
+    settle(&*spool, "vault", park()).await;
+    retry(&*spool, message).await.unwrap();
+    spool.plan(lease_one(&*spool, LATER).await, quarantine(Vec::new()), LATER).await.unwrap();
+    assert_eq!(parts(&*spool, message).await, [(EffectState::Parked, true)]);
+    retry(&*spool, message).await.unwrap();
+    spool.plan(lease_one(&*spool, LATER).await, plan(effects), LATER).await.unwrap();
+    assert_eq!(parts(&*spool, message).await, [(EffectState::Pending, false)]);
 }
 
 async fn what_is_under_way_is_left_alone(spool: Fresh) {

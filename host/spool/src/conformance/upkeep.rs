@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use postroom_mail::Timestamp;
+use postroom_mail::{Plan, Timestamp};
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, arrival, effect, lease_one, listed, name, plan};
-use crate::{DeletePolicy, Error, MessageState, Remedy, Settlement, Why};
+use crate::{DeletePolicy, Error, Forget, MessageState, Remedy, Settlement, Why};
 
 const NOW: Timestamp = Timestamp(2000);
 
@@ -14,6 +14,8 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_sweep_frees_what_ended_long_ago(factory()).await;
     a_sweep_keeps_what_is_open(factory()).await;
     a_sweep_keeps_the_only_copy(factory()).await;
+    a_sweep_keeps_what_the_server_may_not_have(factory()).await;
+    a_discarded_message_whose_copy_was_let_go_keeps_its_last_one(factory()).await;
     what_is_sound_is_not_marked_as_damaged(factory()).await;
 }
 
@@ -54,6 +56,57 @@ async fn a_sweep_keeps_the_only_copy(spool: Fresh) {
     let removals = spool.removable(&shop, &listing[1..], at_once, NOW).await.unwrap();
     assert!(removals.removable.is_empty(), "now the server's is the only copy");
     assert_eq!(removals.kept[0].why, Why::NoCopy);
+}
+
+async fn a_sweep_keeps_what_the_server_may_not_have(spool: Fresh) {
+    let (shop, at_once) = (name("shop"), DeletePolicy::Spooled { after: Duration::ZERO });
+    let all = ["taken", "forgotten", "reused", "there"];
+    let listing = all.map(|uid| listed(uid, 6));
+    let mut messages = Vec::new();
+    for uid in all {
+        messages.push(admit(&*spool, uid, b"octets").await);
+        spool.plan(lease_one(&*spool, NOW).await, plan(Vec::new()), NOW).await.unwrap();
+    }
+    // The answer to QUIT is lost, and then the row.
+    let proofs = spool.removable(&shop, &listing[1..2], at_once, NOW).await.unwrap().removable;
+    spool.deleting(&proofs, NOW).await.unwrap();
+    spool.forget(&shop, Forget::Uid(listing[1].uid.clone()), NOW).await.unwrap();
+    let other = admit(&*spool, "reused", b"another message").await;
+    let missing = [listing[2].clone(), listing[3].clone()];
+    spool.observe(&shop, &missing, true, Duration::MAX, NOW).await.unwrap();
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1);
+    for message in &messages[..3] {
+        assert_eq!(sample::octets(&spool.open(*message).await.unwrap()), b"octets");
+    }
+    assert!(matches!(spool.open(messages[3]).await, Err(Error::Gone(_))), "the server has it");
+    assert_eq!(sample::octets(&spool.open(other).await.unwrap()), b"another message", "it is not done");
+    let back = [listing[0].clone(), listing[2].clone(), listing[3].clone()];
+    spool.observe(&shop, &back, true, Duration::MAX, NOW).await.unwrap();
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1, "it is back");
+    assert!(matches!(spool.open(messages[0]).await, Err(Error::Gone(_))));
+}
+
+async fn a_discarded_message_whose_copy_was_let_go_keeps_its_last_one(spool: Fresh) {
+    let (shop, listing) = (name("shop"), [listed("u", 6)]);
+    let message = admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![effect(&lease, "vault", "a", true)];
+    spool.plan(lease, Plan { effects, ..sample::discard() }, NOW).await.unwrap();
+    let lease = spool.lease_effects(&name("vault"), 1, NOW).await.unwrap().remove(0);
+    spool.settle(lease, Settlement::Park { reason: "no".into() }, NOW).await.unwrap();
+    spool.let_go(vec![message], None, NOW).await.unwrap().remove(0).outcome.unwrap();
+    assert_eq!(sample::state(&*spool, message).await, MessageState::Discarded);
+    let done = DeletePolicy::Done { after: Duration::ZERO, keep: None, over: None };
+    let spooled = DeletePolicy::Spooled { after: Duration::ZERO };
+    let kept = spool.removable(&shop, &listing, done, NOW).await.unwrap().kept;
+    assert_eq!(kept.first().map(|kept| kept.why), Some(Why::NoCopy));
+    let proofs = spool.removable(&shop, &listing, spooled, NOW).await.unwrap().removable;
+    spool.removed(proofs, NOW).await.unwrap();
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 0, "the only copy");
+    spool.returned(&shop, &listing[0], NOW).await.unwrap();
+    assert_eq!(spool.sweep(Duration::ZERO, Timestamp(i64::MAX)).await.unwrap().bodies, 1);
+    let kept = spool.removable(&shop, &listing, spooled, NOW).await.unwrap().kept;
+    assert_eq!(kept.first().map(|kept| kept.why), Some(Why::NoCopy), "now the server's is");
 }
 
 async fn a_sweep_keeps_what_is_open(spool: Fresh) {

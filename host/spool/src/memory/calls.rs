@@ -122,8 +122,7 @@ impl Spool for MemorySpool {
     }
 
     async fn deleting(&self, removables: &[Removable], now: Timestamp) -> Result<()> {
-        self.state().deleting(removables, now);
-        Ok(())
+        self.state().deleting(removables, now)
     }
 
     async fn removed(&self, removed: Vec<Removable>, now: Timestamp) -> Result<()> {

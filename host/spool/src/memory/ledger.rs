@@ -9,8 +9,8 @@ use super::state::{Entry, Key, State};
 use crate::judge::{self, Candidate, Held, Judge, Mark, Place, Row, Slot};
 use crate::ledger::{DeletePolicy, Listed, Outlook, Reconciled, Removable, Removals};
 use crate::life;
-use crate::records::{EffectState, MessageState};
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
+use crate::{Error, Result};
 
 fn key(account: &AccountId, uid: &Uid, ordinal: u32) -> Key {
     (account.clone(), uid.clone(), ordinal)
@@ -76,27 +76,30 @@ impl State {
         seen.observed
     }
 
+    fn held(&self, index: usize) -> Held<usize> {
+        let message = &self.messages[index];
+        let (size, retrieved) = (message.provenance.size, message.provenance.retrieved);
+        let here = message.body.is_some();
+        Held {
+            place: index,
+            message: message.id,
+            size,
+            retrieved,
+            state: message.state,
+            here,
+            stored: here,
+            dropped: message.dropped.is_some(),
+        }
+    }
+
     fn candidates(&self, account: &AccountId) -> Vec<(Candidate<usize>, Place)> {
-        let held = |index: usize| {
-            let message = &self.messages[index];
-            let (size, retrieved) = (message.provenance.size, message.provenance.retrieved);
-            Held {
-                place: index,
-                message: message.id,
-                size,
-                retrieved,
-                state: message.state,
-                here: message.body.is_some(),
-                dropped: message.dropped.is_some(),
-            }
-        };
         let rows = self.rows_of(account).map(|((_, uid, ordinal), entry)| {
             let candidate = Candidate {
                 uid: uid.clone(),
                 ordinal: *ordinal,
                 size: entry.mark.size,
                 removed: entry.mark.removed.is_some(),
-                held: entry.message.map(held),
+                held: entry.message.map(|index| self.held(index)),
             };
             (candidate, Place { absent: entry.mark.absent, removed: entry.mark.removed })
         });
@@ -138,7 +141,17 @@ impl State {
         }
     }
 
-    pub(super) fn deleting(&mut self, removables: &[Removable], now: Timestamp) {
+    /// For none of them when one must not go any more.
+    pub(super) fn deleting(&mut self, removables: &[Removable], now: Timestamp) -> Result<()> {
+        for proof in removables {
+            let rows = self.candidates(&proof.account);
+            let mut rows = rows.iter().map(|(row, _)| row);
+            let row = rows.find(|row| row.uid == proof.uid && row.ordinal == proof.ordinal);
+            let copies = |index: &usize| Ok::<_, Error>(self.copies(*index));
+            if !judge::stands(row, proof.message, copies)? {
+                return Err(life::out_of_date(&proof.uid, proof.message));
+            }
+        }
         for proof in removables {
             let message = self.index(proof.message);
             let entry = self.ledger.get_mut(&key(&proof.account, &proof.uid, proof.ordinal));
@@ -148,6 +161,7 @@ impl State {
                 entry.mark.size = entry.mark.size.or(proof.size);
             }
         }
+        Ok(())
     }
 
     pub(super) fn removed(&mut self, removed: Vec<Removable>, now: Timestamp) {
@@ -166,18 +180,12 @@ impl State {
         }
     }
 
-    /// Whether nobody else has the octets of a message: it is done, nothing carried it away whole, and the server has deleted
-    /// it or may have.
+    /// Whether nobody else is known to have the octets of a message that was to be kept: nothing carried it away whole, and
+    /// the ledger does not say that the server has it.
     pub(super) fn is_only_copy(&self, index: usize) -> bool {
-        let message = &self.messages[index];
-        let deleting =
-            self.ledger.values().any(|entry| entry.message == Some(index) && entry.mark.deleting.is_some());
-        let copied = self.effects.iter().any(|stored| {
-            stored.message == index
-                && stored.state == EffectState::Done
-                && stored.effect.carries_whole(message.provenance.size)
-        });
-        message.state == MessageState::Done && (message.removed.is_some() || deleting) && !copied
+        let at_server = |entry: &Entry| entry.message == Some(index) && entry.mark.there();
+        let owes = self.held(index).owes_a_copy(self.copies(index));
+        owes && !self.copied(index) && !self.ledger.values().any(at_server)
     }
 
     pub(super) fn returned(&mut self, account: &AccountId, listed: &Listed, now: Timestamp) {

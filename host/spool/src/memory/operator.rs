@@ -18,7 +18,7 @@ impl State {
             sink: stored.effect.sink.clone(),
             state: stored.state,
             required: stored.effect.required,
-            waived: stored.waived.is_some(),
+            waived: stored.waived,
             reason: stored.reason.clone(),
             summary: stored.effect.summary(),
         };
@@ -76,14 +76,20 @@ impl State {
             let stored = &mut parts[*at];
             match turn {
                 Turn::Again => {
-                    // One stays counted where there was one, so that sinks look for what it may have left.
+                    // One stays counted where there was one, so that sinks look for what it may have left. One doubt
+                    // is taken back, not all: whoever tries again allows one more copy.
                     let attempts = stored.attempts.min(1);
+                    (stored.doubts, stored.sending) = (stored.doubts().saturating_sub(1), false);
                     (stored.state, stored.attempts, stored.due) = (EffectState::Pending, attempts, now);
                     (stored.reason, stored.waived) = (None, None);
-                    (stored.sending, stored.doubts) = (false, 0);
                 }
                 Turn::Hasten => stored.due = now,
                 Turn::Waive => (stored.state, stored.waived) = (EffectState::Parked, Some(now)),
+                Turn::Unasked => {
+                    (stored.state, stored.waived) = (EffectState::Parked, Some(now));
+                    stored.reason = Some(life::UNASKED.to_owned());
+                }
+                Turn::Reclaim => stored.waived = None,
             }
         }
     }
@@ -94,7 +100,7 @@ impl State {
         let ids: Vec<EffectId> = plan.effects.iter().map(|effect| effect.id).collect();
         let turns = rules::planned_again(&parts, &ids);
         self.turn(index, &turns, now);
-        for (at, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Waive) {
+        for (at, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Unasked) {
             self.messages[index].event(now, life::effect_unasked(&parts[*at].summary));
         }
         for effect in &plan.effects {
@@ -132,7 +138,7 @@ impl State {
     }
 
     /// Whether a sink has the whole message.
-    fn copied(&self, index: usize) -> bool {
+    pub(super) fn copied(&self, index: usize) -> bool {
         let size = self.messages[index].provenance.size;
         self.effects_of(index)
             .any(|stored| stored.state == EffectState::Done && stored.effect.carries_whole(size))

@@ -7,7 +7,7 @@ use postroom_mail::{
     Verdict,
 };
 
-use crate::judge::{Mark, Pace};
+use crate::judge::{Copies, Mark, Pace};
 use crate::records::{
     AccountStatus, Admitted, Arrival, EffectLease, EffectState, Event, MessageLease, MessageState, Receipt,
     Settlement,
@@ -290,15 +290,17 @@ impl State {
         }
     }
 
-    /// How many required effects carry the whole message and have a receipt, and how many required ones have none.
-    pub(super) fn copies(&self, index: usize) -> (u64, u64) {
+    /// What the effects of a message say of copies elsewhere.
+    pub(super) fn copies(&self, index: usize) -> Copies {
         let size = self.messages[index].provenance.size;
-        let (mut copies, mut missing) = (0, 0);
+        let mut copies = Copies::default();
         for stored in self.effects_of(index).filter(|stored| stored.effect.required) {
             let done = stored.state == EffectState::Done;
-            copies += u64::from(done && stored.effect.carries_whole(size));
-            missing += u64::from(!done && stored.waived.is_none());
+            let whole = stored.effect.carries_whole(size);
+            copies.done += u64::from(done && whole);
+            copies.missing += u64::from(!done && stored.waived.is_none());
+            copies.waived += u64::from(!done && stored.waived.is_some() && whole);
         }
-        (copies, missing)
+        copies
     }
 }

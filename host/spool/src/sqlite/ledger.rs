@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Digest, MessageId, Timestamp, Uid};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
 use super::fault::Outcome;
 use super::rows::{self, repeating_event, signed, unsigned};
 use super::writer::Unit;
 use super::{notes, polls, tally};
-use crate::judge::{self, Candidate, Held, Judge, Mark, Observation, Pace, Place, Row};
+use crate::judge::{self, Candidate, Copies, Held, Judge, Mark, Observation, Pace, Place, Row};
 use crate::ledger::{DeletePolicy, Listed, Outlook, Reconciled, Removable, Removals};
 use crate::life;
 use crate::seen::Observed;
@@ -174,55 +174,63 @@ pub(super) fn outlook(sql: &Connection, message: MessageId, judge: Judge) -> Out
     Ok(all)
 }
 
+/// Columns of [`candidate`].
+const CANDIDATE: &str = "l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state,
+    m.segment IS NOT NULL AND m.damaged IS NULL, m.segment IS NOT NULL, m.dropped IS NOT NULL, l.absent
+    FROM ledger l LEFT JOIN messages m ON m.seq = l.message";
+
 /// The rows of an account, or of one unique-id of it, sorted.
 fn candidates(
     sql: &Connection,
     account: &AccountId,
     uid: Option<&Uid>,
 ) -> Outcome<Vec<(Candidate<i64>, Place)>> {
-    let mut query = sql.prepare_cached(
-        "SELECT l.uid, l.ordinal, l.size, l.removed, m.seq, m.id, m.size, m.retrieved, m.state,
-            m.segment IS NOT NULL AND m.damaged IS NULL,
-            m.dropped IS NOT NULL, l.absent
-         FROM ledger l LEFT JOIN messages m ON m.seq = l.message
-         WHERE l.account = ?1 AND (?2 IS NULL OR l.uid = ?2) ORDER BY l.uid, l.ordinal",
-    )?;
+    let mut query = sql.prepare_cached(&format!(
+        "SELECT {CANDIDATE} WHERE l.account = ?1 AND (?2 IS NULL OR l.uid = ?2) ORDER BY l.uid, l.ordinal"
+    ))?;
     let mut rows = query.query(params![account.as_str(), uid.map(|uid| &uid.0)])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let held = match row.get::<_, Option<i64>>(4)? {
-            None => None,
-            Some(place) => Some(Held {
-                place,
-                message: MessageId(Digest(row.get(5)?)),
-                size: unsigned(row.get(6)?),
-                retrieved: Timestamp(row.get(7)?),
-                state: rows::message_state(row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?)?,
-                here: row.get(9)?,
-                dropped: row.get(10)?,
-            }),
-        };
         let removed = row.get::<_, Option<i64>>(3)?.map(Timestamp);
-        let candidate = Candidate {
-            uid: Uid(row.get(0)?),
-            ordinal: row.get(1)?,
-            size: row.get::<_, Option<i64>>(2)?.map(unsigned),
-            removed: removed.is_some(),
-            held,
-        };
-        all.push((candidate, Place { absent: row.get(11)?, removed }));
+        all.push((candidate(row)?, Place { absent: row.get(12)?, removed }));
     }
     Ok(all)
 }
 
-fn effects(sql: &Connection, message: i64) -> Outcome<(u64, u64)> {
+fn candidate(row: &SqlRow<'_>) -> Outcome<Candidate<i64>> {
+    let held = match row.get::<_, Option<i64>>(4)? {
+        None => None,
+        Some(place) => Some(Held {
+            place,
+            message: MessageId(Digest(row.get(5)?)),
+            size: unsigned(row.get(6)?),
+            retrieved: Timestamp(row.get(7)?),
+            state: rows::message_state(row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?)?,
+            here: row.get(9)?,
+            stored: row.get(10)?,
+            dropped: row.get(11)?,
+        }),
+    };
+    Ok(Candidate {
+        uid: Uid(row.get(0)?),
+        ordinal: row.get(1)?,
+        size: row.get::<_, Option<i64>>(2)?.map(unsigned),
+        removed: row.get::<_, Option<i64>>(3)?.is_some(),
+        held,
+    })
+}
+
+fn effects(sql: &Connection, message: i64) -> Outcome<Copies> {
     let mut query = sql.prepare_cached(
         "SELECT count(*) FILTER (WHERE state = 'done' AND whole),
-            count(*) FILTER (WHERE state <> 'done' AND waived IS NULL)
+            count(*) FILTER (WHERE state <> 'done' AND waived IS NULL),
+            count(*) FILTER (WHERE state <> 'done' AND waived IS NOT NULL AND whole)
          FROM effects WHERE message = ?1 AND required",
     )?;
-    let (copies, missing) = query.query_row(params![message], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok((unsigned(copies), unsigned(missing)))
+    Ok(query.query_row(params![message], |row| {
+        let (done, missing) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
+        Ok(Copies { done, missing, waived: unsigned(row.get(2)?) })
+    })?)
 }
 
 /// What identifies a proof once it left the caller's hands.
@@ -242,12 +250,27 @@ impl From<&Removable> for Marked {
     }
 }
 
-/// `DELE` is about to be sent for these.
+/// Whether what proved it holds still: a reader proved it, and the writer may have changed things since.
+fn stands(sql: &Connection, proof: &Marked) -> Outcome<bool> {
+    let mut query = sql.prepare_cached(&format!(
+        "SELECT {CANDIDATE} WHERE l.account = ?1 AND l.uid = ?2 AND l.ordinal = ?3"
+    ))?;
+    let mut rows = query.query(params![proof.account.as_str(), proof.uid.0, proof.ordinal])?;
+    let row = rows.next()?.map(candidate).transpose()?;
+    judge::stands(row.as_ref(), proof.message, |message| effects(sql, *message))
+}
+
+/// `DELE` is about to be sent for these; for none of them when one must not go any more.
 pub(super) fn deleting(unit: &mut Unit<'_>, marked: &[Marked], now: Timestamp) -> Outcome<()> {
     let mut set = unit.sql.prepare_cached(
         "UPDATE ledger SET deleting = ?5, size = coalesce(size, ?6)
          WHERE account = ?1 AND uid = ?2 AND ordinal = ?3 AND message = ?4 AND removed IS NULL",
     )?;
+    for proof in marked {
+        if !stands(unit.sql, proof)? {
+            return Err(life::out_of_date(&proof.uid, proof.message).into());
+        }
+    }
     unit.deleting = true;
     for proof in marked {
         if let Some(seq) = rows::sequence(unit.sql, proof.message)? {

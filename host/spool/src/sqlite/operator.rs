@@ -84,7 +84,7 @@ fn find(sql: &Connection, message: MessageId) -> Outcome<Option<Found>> {
 /// The effects of a message in order, each with its row.
 fn parts(sql: &Connection, message: i64) -> Outcome<Vec<(Part, i64)>> {
     let mut query = sql.prepare_cached(
-        "SELECT id, sink, state, required, waived IS NOT NULL, reason, body, seq FROM effects
+        "SELECT id, sink, state, required, waived, reason, body, seq FROM effects
          WHERE message = ?1 ORDER BY seq",
     )?;
     let mut rows = query.query(params![message])?;
@@ -107,7 +107,7 @@ fn part(row: &Row<'_>) -> Outcome<Part> {
         sink,
         state: rows::effect_state(&row.get::<_, String>(2)?)?,
         required: row.get(3)?,
-        waived: row.get(4)?,
+        waived: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         reason: row.get(5)?,
         summary,
     })
@@ -162,15 +162,23 @@ fn turn(unit: &Unit<'_>, parts: &[i64], turns: &[(usize, Turn)], now: Timestamp)
         let Some(seq) = parts.get(*index) else { continue };
         let mut set = unit.sql.prepare_cached(match turn {
             Turn::Again => {
-                // One stays counted where there was one, so that sinks look for what it may have left.
-                "UPDATE effects SET state = 'pending', attempts = min(attempts, 1), doubts = 0, sending = NULL,
+                // One stays counted where there was one, so that sinks look for what it may have left. One doubt is
+                // taken back, not all: whoever tries again allows one more copy. An unsettled mark is a doubt.
+                "UPDATE effects SET state = 'pending', attempts = min(attempts, 1),
+                    doubts = max(doubts + (sending IS NOT NULL) - 1, 0), sending = NULL,
                     due = ?2, reason = NULL, waived = NULL
                  WHERE seq = ?1"
             }
             Turn::Hasten => "UPDATE effects SET due = ?2 WHERE seq = ?1",
             Turn::Waive => "UPDATE effects SET state = 'parked', waived = ?2 WHERE seq = ?1",
+            Turn::Unasked => "UPDATE effects SET state = 'parked', waived = ?2, reason = ?3 WHERE seq = ?1",
+            Turn::Reclaim => "UPDATE effects SET waived = NULL WHERE seq = ?1",
         })?;
-        set.execute(params![seq, now.0])?;
+        match turn {
+            Turn::Again | Turn::Hasten | Turn::Waive => set.execute(params![seq, now.0])?,
+            Turn::Unasked => set.execute(params![seq, now.0, life::UNASKED])?,
+            Turn::Reclaim => set.execute(params![seq])?,
+        };
     }
     Ok(())
 }
@@ -196,7 +204,8 @@ pub(super) fn plan_again(
     for (part, turn) in turns.iter().filter_map(|(index, turn)| Some((parts.get(*index)?, *turn))) {
         match turn {
             Turn::Again | Turn::Hasten => again += 1,
-            Turn::Waive => event(unit.sql, message, now, &life::effect_unasked(&part.summary))?,
+            Turn::Unasked => event(unit.sql, message, now, &life::effect_unasked(&part.summary))?,
+            Turn::Waive | Turn::Reclaim => {}
         }
         let renewed = plan.effects.iter().find(|effect| turn == Turn::Again && effect.id == part.id);
         if let Some(effect) = renewed {

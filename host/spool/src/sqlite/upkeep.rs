@@ -19,7 +19,8 @@ pub(super) const SLICE: usize = 2000;
 /// A segment of which less than one in so many octets is needed is copied together.
 const SPARSE: u64 = 5;
 
-/// Marks bodies that ended until `until` as gone: at most [`SLICE`]; answers how many.
+/// Marks bodies that ended until `until` as gone: at most [`SLICE`]; answers how many. What was to be kept, and nobody
+/// has a whole copy of, goes only while the ledger says that the server has it.
 pub(super) fn forget(unit: &mut Unit<'_>, until: Timestamp) -> Outcome<usize> {
     let mut set = unit.sql.prepare_cached(
         "UPDATE messages SET segment = NULL, damaged = NULL WHERE seq IN (
@@ -28,11 +29,13 @@ pub(super) fn forget(unit: &mut Unit<'_>, until: Timestamp) -> Outcome<usize> {
                 AND m.state IN ('done', 'discarded')
                 AND NOT EXISTS (SELECT 1 FROM effects e
                     WHERE e.message = m.seq AND e.state IN ('pending', 'inflight'))
-                AND NOT (m.state = 'done'
-                    AND (m.removed IS NOT NULL OR EXISTS (SELECT 1 FROM ledger l
-                        WHERE l.message = m.seq AND l.deleting IS NOT NULL))
-                    AND NOT EXISTS (SELECT 1 FROM effects e
-                        WHERE e.message = m.seq AND e.state = 'done' AND e.whole))
+                AND (m.state = 'discarded' AND (m.dropped IS NOT NULL
+                        OR NOT EXISTS (SELECT 1 FROM effects e WHERE e.message = m.seq
+                            AND e.required AND e.whole AND e.state <> 'done' AND e.waived IS NOT NULL))
+                    OR EXISTS (SELECT 1 FROM effects e
+                        WHERE e.message = m.seq AND e.state = 'done' AND e.whole)
+                    OR EXISTS (SELECT 1 FROM ledger l WHERE l.message = m.seq
+                        AND l.shown AND l.absent = 0 AND l.removed IS NULL AND l.deleting IS NULL))
             LIMIT ?2)",
     )?;
     Ok(set.execute(params![until.0, rows::limit(SLICE)])?)

@@ -13,7 +13,8 @@ use crate::conformance::sample::{
     self, admit, arrival, effect, lease_one, listed, name, octets, plan, receipt, state,
 };
 use crate::{
-    DeletePolicy, EffectState, Error, MessageState, Remedy, Settlement, Severity, Spool, SqliteSpool, Why,
+    DeletePolicy, EffectState, Error, MessageState, Refusal, Remedy, Settlement, Severity, Spool,
+    SqliteSpool, Why,
 };
 
 const NOW: Timestamp = Timestamp(2000);
@@ -124,6 +125,75 @@ async fn what_the_server_has_no_more_is_set_aside_unless_it_is_done() {
     assert_eq!(spool.damaged(waiting, "again".into(), LATER).await.unwrap(), Remedy::Lost);
     let found = spool.reconcile(&shop, &[listed("waiting", 14)]).await.unwrap();
     assert_eq!(found.new, [0], "should it be listed again, it is welcome");
+}
+
+#[tokio::test]
+async fn a_dropped_message_keeps_its_grace_whatever_the_health_of_its_body() {
+    let dir = fresh();
+    let spool = SqliteSpool::open(dir.path()).unwrap();
+    let (shop, listing) = (name("shop"), [listed("u", 6)]);
+    let message = admit(&spool, "u", b"octets").await;
+    spool.discard(vec![message], NOW).await.unwrap().remove(0).outcome.unwrap();
+    flip(&segment(dir.path(), 1), b"octets");
+    assert_eq!(spool.damaged(message, "torn".into(), NOW).await.unwrap(), Remedy::Retrieve);
+    let after = Duration::ZERO;
+    for policy in [DeletePolicy::Spooled { after }, DeletePolicy::Done { after, keep: None, over: None }] {
+        let removals = spool.removable(&shop, &listing, policy, NOW).await.unwrap();
+        assert!(removals.removable.is_empty(), "{policy:?}");
+        assert_eq!(removals.kept[0].why, Why::Dropped, "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_damaged_after_its_proof_is_not_deleted() {
+    let dir = fresh();
+    let spool = SqliteSpool::open(dir.path()).unwrap();
+    let (shop, listing) = (name("shop"), [listed("fine", 6), listed("hurt", 6)]);
+    admit(&spool, "fine", b"octets").await;
+    let hurt = admit(&spool, "hurt", b"mangle").await;
+    let policy = DeletePolicy::Spooled { after: Duration::ZERO };
+    let proofs = spool.removable(&shop, &listing, policy, NOW).await.unwrap().removable;
+    assert_eq!(proofs.len(), 2);
+    flip(&segment(dir.path(), 1), b"mangle");
+    assert_eq!(spool.damaged(hurt, "torn".into(), NOW).await.unwrap(), Remedy::Retrieve);
+    let Err(Error::Conflict(what)) = spool.deleting(&proofs, NOW).await else { panic!("it was announced") };
+    assert!(what.contains("out of date"), "{what}");
+    assert_eq!(spool.observe(&shop, &[], true, Duration::MAX, NOW).await.unwrap().removed, 0);
+}
+
+#[tokio::test]
+async fn a_lost_message_whose_effects_are_done_can_be_let_out_of_quarantine() {
+    for verb in ["retry", "release"] {
+        let dir = fresh();
+        let spool = SqliteSpool::open(dir.path()).unwrap();
+        let message = admit(&spool, "u", b"octets").await;
+        let lease = lease_one(&spool, NOW).await;
+        let effects = vec![effect(&lease, "vault", "a", true)];
+        spool.plan(lease, plan(effects), NOW).await.unwrap();
+        let lease = spool.lease_effects(&name("vault"), 9, NOW).await.unwrap().remove(0);
+        spool.observe(&name("shop"), &[], true, Duration::MAX, NOW).await.unwrap();
+        flip(&segment(dir.path(), 1), b"octets");
+        assert_eq!(spool.damaged(message, "torn".into(), NOW).await.unwrap(), Remedy::Lost);
+        spool.settle(lease, Settlement::Done(receipt()), NOW).await.unwrap();
+        assert_eq!(state(&spool, message).await, MessageState::Quarantined);
+        let decide = async |sink: Option<&str>| {
+            let (messages, sink) = (vec![message], sink.map(name));
+            let decided = match verb {
+                "retry" => spool.retry(messages, sink, LATER).await,
+                _ => spool.let_go(messages, sink, LATER).await,
+            };
+            decided.unwrap().remove(0).outcome
+        };
+        assert_eq!(
+            decide(Some("vault")).await,
+            Err(Refusal::NothingAside),
+            "{verb}: nothing of that sink is"
+        );
+        decide(None).await.unwrap();
+        assert_eq!(state(&spool, message).await, MessageState::Done, "{verb}");
+        assert!(history(&spool, message).await.ends_with("all that its plan asked for is settled"), "{verb}");
+        assert_eq!(decide(None).await, Err(Refusal::NothingAside), "{verb}: once is enough");
+    }
 }
 
 #[tokio::test]

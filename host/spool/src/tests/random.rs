@@ -288,9 +288,15 @@ impl Pair {
         let confirmed = usize::try_from(self.random.below(4)).unwrap();
         one.truncate(confirmed);
         two.truncate(confirmed);
-        self.oracle.deleting(&one, self.now).await.unwrap();
-        self.embedded.deleting(&two, self.now).await.unwrap();
-        if self.random.below(3) > 0 {
+        // What was proved may not hold any more.
+        match self.random.below(8) {
+            0 => self.sweep().await,
+            1 => self.operate().await,
+            _ => {}
+        }
+        let announced = self.oracle.deleting(&one, self.now).await;
+        same(&announced, &self.embedded.deleting(&two, self.now).await, "deleting");
+        if announced.is_ok() && self.random.below(3) > 0 {
             self.oracle.removed(one, self.now).await.unwrap();
             self.embedded.removed(two, self.now).await.unwrap();
         }
