@@ -320,9 +320,9 @@ impl Stage {
         }
     }
 
-    fn leases(self) -> Leases {
+    fn leases(self, error: &postroom_spool::Error) -> Leases {
         match self {
-            Self::Pipeline => Leases::Messages,
+            Self::Pipeline => pipeline::given_back(error),
             Self::Deliver => Leases::Effects,
         }
     }
@@ -362,17 +362,17 @@ async fn until_stopped(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), postroom_spool::Error> {
     // After a failure not even giving back what was leased may have worked; nobody works on it any more.
-    let mut failed = false;
+    let mut owed = None;
     while !*stop.borrow() {
-        let given_back = match failed {
-            true => host.spool.release(stage.leases(), host.clock.now()).await.map(drop),
-            false => Ok(()),
+        let given_back = match owed {
+            Some(leases) => host.spool.release(leases, host.clock.now()).await.map(drop),
+            None => Ok(()),
         };
         let drained = match given_back {
             Ok(()) => stage.drain(&host).await.map(drop),
             Err(error) => Err(error),
         };
-        failed = drained.is_err();
+        owed = drained.as_ref().err().map(|error| stage.leases(error));
         let pause = match drained {
             Ok(()) => until_due(&host).await,
             Err(error) if error.disposition() == Disposition::Stop => return Err(error),

@@ -340,7 +340,7 @@ pub trait Spool: Send + Sync + 'static {
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()>;
 
     /// Gives back everything of one kind that is leased, due now, and returns how much that was. Attempts stay counted,
-    /// as after a restart. Only for a caller that knows that nobody works on any of it any more: a lease that is still
+    /// as after a restart, but for [`Leases::Unrecorded`]. Only for a caller that knows that nobody works on any of it any more: a lease that is still
     /// held somewhere is void then, and what it was for may be done twice.
     ///
     /// # Errors

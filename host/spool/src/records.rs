@@ -140,6 +140,8 @@ pub enum Settlement {
 pub enum Leases {
     /// [`MessageLease`]s.
     Messages,
+    /// The same, when only the spool was at fault that their runs are not recorded: those attempts do not count.
+    Unrecorded,
     /// [`EffectLease`]s.
     Effects,
 }

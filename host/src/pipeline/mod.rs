@@ -51,7 +51,7 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
             return match broken {
                 None => Ok(runs),
                 Some(error) => {
-                    host.spool.release(Leases::Messages, host.clock.now()).await?;
+                    host.spool.release(given_back(&error), host.clock.now()).await?;
                     Err(error)
                 }
             };
@@ -65,6 +65,15 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
             () = host.bells.inbox.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// In which way leases go back after the spool failed: a disk that is full, or was made read-only, is no strike against the mail
+/// that could not be recorded on it.
+pub fn given_back(error: &postroom_spool::Error) -> Leases {
+    match error {
+        postroom_spool::Error::Full { .. } | postroom_spool::Error::ReadOnly { .. } => Leases::Unrecorded,
+        _ => Leases::Messages,
     }
 }
 

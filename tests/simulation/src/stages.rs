@@ -133,7 +133,7 @@ impl Host {
 
 fn slot(leases: Leases) -> usize {
     match leases {
-        Leases::Messages => 0,
+        Leases::Messages | Leases::Unrecorded => 0,
         Leases::Effects => 1,
     }
 }

@@ -20,6 +20,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_message_put_back_loses_no_attempt(factory()).await;
     a_held_effect_loses_no_attempt(factory()).await;
     released_messages_are_due_again(factory()).await;
+    runs_that_could_not_be_recorded_do_not_count(factory()).await;
     released_effects_are_due_again(factory()).await;
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
@@ -119,6 +120,14 @@ async fn a_held_effect_loses_no_attempt(spool: Fresh) {
         assert!(spool.lease_effects(&name("vault"), 9, Timestamp(now + 999)).await.unwrap().is_empty());
     }
     assert_eq!(state(&*spool, message).await, MessageState::Planned);
+}
+
+async fn runs_that_could_not_be_recorded_do_not_count(spool: Fresh) {
+    admit(&*spool, "u", b"octets").await;
+    for _ in 0..9 {
+        assert_eq!(lease_one(&*spool, NOW).await.attempt, 1);
+        assert_eq!(spool.release(Leases::Unrecorded, NOW).await.unwrap(), 1);
+    }
 }
 
 async fn released_messages_are_due_again(spool: Fresh) {

@@ -311,10 +311,11 @@ impl Spool for MemorySpool {
         let State { messages, effects, .. } = &mut *self.state();
         let mut released = 0;
         match leases {
-            Leases::Messages => {
+            Leases::Messages | Leases::Unrecorded => {
                 let running = messages.iter_mut().filter(|message| message.state == MessageState::Running);
                 for message in running {
                     (message.state, message.due) = (MessageState::Spooled, now);
+                    message.attempts -= u32::from(leases == Leases::Unrecorded);
                     released += 1;
                 }
             }

@@ -266,7 +266,10 @@ impl Spool for SqliteSpool {
     async fn release(&self, leases: Leases, now: Timestamp) -> Result<u64> {
         match leases {
             Leases::Messages => {
-                self.write("spool.release_messages", move |unit| inbox::release(unit, now)).await
+                self.write("spool.release_messages", move |unit| inbox::release(unit, true, now)).await
+            }
+            Leases::Unrecorded => {
+                self.write("spool.release_messages", move |unit| inbox::release(unit, false, now)).await
             }
             Leases::Effects => {
                 self.write("spool.release_effects", move |unit| outbox::release(unit, now)).await

@@ -146,13 +146,13 @@ pub(super) fn unlease(unit: &mut Unit<'_>, leases: &[MessageLease]) -> Outcome<(
 }
 
 /// Puts back everything that is running.
-pub(super) fn release(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
+pub(super) fn release(unit: &mut Unit<'_>, counted: bool, now: Timestamp) -> Outcome<u64> {
     // The condition is there twice so that the partial index serves it.
     let mut back = unit.sql.prepare_cached(
-        "UPDATE messages SET state = 'spooled', due = ?1
+        "UPDATE messages SET state = 'spooled', due = ?1, attempts = attempts - ?2
          WHERE state IN ('running', 'quarantined') AND state = 'running'",
     )?;
-    Ok(back.execute(params![now.0])? as u64)
+    Ok(back.execute(params![now.0, !counted])? as u64)
 }
 
 /// Commit point 2.
