@@ -186,13 +186,13 @@ const SEEDED: Scenario = Scenario {
     end: End::Seen,
 };
 
-/// A step asks for what it was not granted.
+/// A step asks for what it was not granted; asked to try again, it does once more.
 const REFUSED: Scenario = Scenario {
     name: "refused",
     account: DELETE,
     steps: "[[pipelines.main.steps]]\nname = \"greedy\"\nplugin = \"archive\"\nsettings = { sink = \"vault\", key = \"x\" }\n",
     sends: true,
-    acts: &[ONCE],
+    acts: &[ONCE, Act::Verb(&["queue", "retry", "--state", "quarantined", "--yes"]), ONCE],
     end: End::Quarantined,
 };
 
