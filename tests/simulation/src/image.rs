@@ -156,11 +156,18 @@ impl Disk {
         }
     }
 
+    /// What an operation on an open file goes to. One whose name was taken away meanwhile, as SQLite's last reader takes its
+    /// log away, is nobody's any more.
     fn file(&mut self, path: &Path) -> &mut Inode {
-        match self.cached.get(path) {
-            Some(Node::File(inode)) => &mut self.inodes[*inode],
-            other => panic!("{} is no file: {other:?}", path.display()),
-        }
+        let inode = match self.cached.get(path) {
+            Some(Node::File(inode)) => *inode,
+            Some(Node::Directory) => panic!("{} is a directory", path.display()),
+            None => {
+                self.inodes.push(Inode::default());
+                self.inodes.len() - 1
+            }
+        };
+        &mut self.inodes[inode]
     }
 
     /// Where the last write may be torn: at each sector of its file.
