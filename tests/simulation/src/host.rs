@@ -251,7 +251,11 @@ fn copy(from: &Path, to: &Path) {
             fs::create_dir(&target).unwrap();
             copy(&path, &target);
         } else if !path.to_string_lossy().ends_with("-shm") {
-            fs::copy(&path, target).unwrap();
+            // SQLite's last connection takes its log away, perhaps in this moment.
+            match fs::copy(&path, target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.unwrap()),
+            }
         }
     }
 }
