@@ -21,6 +21,7 @@ pub mod disk;
 #[allow(dead_code, unreachable_pub, reason = "only a watched disk uses all of it")]
 mod disk;
 mod error;
+mod ground;
 mod health;
 mod judge;
 mod ledger;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use body::{Body, Incoming, Sealed};
 pub use error::Error;
+pub use ground::Ground;
 pub use health::{
     BackedUp, Finding, Findings, RESTORED, Rebuilt, Remedy, Repaired, Scrubbed, Severity, Told, recovered,
 };

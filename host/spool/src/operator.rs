@@ -275,7 +275,7 @@ impl Case {
             match turn(index) {
                 Some(Turn::Again | Turn::Hasten) => open = true,
                 Some(Turn::Waive | Turn::Unasked) => {}
-                Some(Turn::Reclaim) => blocked |= self.parts.get(index).is_some_and(|part| part.required),
+                Some(Turn::Reclaim) => blocked |= part.required,
                 None => {
                     open |= part.open();
                     blocked |= part.required && part.parked();

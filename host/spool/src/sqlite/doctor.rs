@@ -18,6 +18,7 @@ use super::{
     SqliteSpool, epoch, incoming_directory, lock, orphans, rebuild, schema, segment_directory, segments,
 };
 use crate::disk::{Disk, open_regular};
+use crate::ground::Ground;
 use crate::health::{Findings, RESTORED, Repaired, Severity, Told};
 use crate::{Error, Result, Spool as _};
 
@@ -99,19 +100,9 @@ impl SqliteSpool {
 
 /// Where the state is: file system and room.
 fn place(state: &Path, found: &mut Findings) {
-    let remote = "the state belongs on a local file system whose fsync reaches the disk";
-    if let Ok(system) = rustix::fs::statfs(state) {
-        let kind = match u64::try_from(system.f_type).unwrap_or(0) & 0xffff_ffff {
-            0x6969 => Some(("NFS, where locks and syncing depend on the server", remote)),
-            0xff53_4d42 | 0xfe53_4d42 => Some(("SMB, where locks and syncing depend on the server", remote)),
-            0x794c_7630 => Some(("an overlay, which is gone with its container", remote)),
-            0x0102_1994 | 0x8584_58f6 => Some(("memory, which is gone with the power", remote)),
-            0x6573_5546 => Some(("FUSE; whether its fsync reaches a disk, nobody here can tell", remote)),
-            _ => None,
-        };
-        if let Some((kind, remedy)) = kind {
-            found.find(Severity::Warning, format!("the state is on {kind}"), remedy);
-        }
+    if let Some(ground) = Ground::of(state) {
+        let remedy = "the state belongs on a local file system whose fsync reaches the disk";
+        found.find(Severity::Warning, format!("the state is on {}", ground.words()), remedy);
     }
     if let Ok(disk) = rustix::fs::statvfs(state) {
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
