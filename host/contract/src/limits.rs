@@ -162,7 +162,7 @@ impl Visitor<'_> for Quantity {
 }
 
 /// Octets for people: `64 MiB`, `96.5 MiB`, `812 octets`.
-pub(crate) fn octets(count: u64) -> String {
+pub fn octets(count: u64) -> String {
     for (unit, size) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if count >= size {
             let tenths = count / (size / 10).max(1);
