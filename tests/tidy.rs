@@ -55,6 +55,11 @@ fn the_dependency_rules_hold() {
     assert_eq!(of("postroom-contract"), mail, "what a plugin may ask for knows no WebAssembly");
     assert_eq!(of("postroom-sandbox"), BTreeSet::from(["postroom-contract", "postroom-mail"]));
     assert_eq!(of("postroom-sdk"), none, "host and guest meet only in sdk/wit");
+    assert_eq!(
+        of("postroom-bench"),
+        BTreeSet::from(["postroom-contract", "postroom-mail", "postroom-plugin-mime", "postroom-sdk"]),
+        "the rules of the host, and no WebAssembly"
+    );
     for plugin in ["filter", "attachments", "archive", "forward", "mime"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
     }
