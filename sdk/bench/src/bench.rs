@@ -163,6 +163,7 @@ impl Bench {
                 kv: BTreeMap::new(),
                 retry_after: None,
                 outcome: Err(Cause::Host(text)),
+                log: Vec::new(),
             },
         }
     }
@@ -212,10 +213,10 @@ impl Bench {
         };
         let answer = host.call.meter.check().map_err(|breach| Cause::from(&breach)).and(answer);
         let ended = host.call.end(answer);
-        let (outcome, logs) = match ended {
+        let (outcome, log) = match ended {
             Ok(outcome) => {
-                let logs = outcome.log.clone();
-                (Ok(outcome), logs)
+                let log = outcome.log.clone();
+                (Ok(outcome), log)
             }
             Err(error) => (Err(error.cause), error.log.into_vec()),
         };
@@ -226,11 +227,12 @@ impl Bench {
         Run {
             result: outcome.as_ref().map(drop).map_err(failure),
             effects: outcome.as_ref().map(|outcome| effects(outcome, &mail.octets())).unwrap_or_default(),
-            logs: logs.into_iter().map(line).collect(),
+            logs: log.iter().map(line).collect(),
             parsed: message.is_parsed(),
             kv: state.of(&scope),
             retry_after: host.retry_after,
             outcome,
+            log,
         }
     }
 }

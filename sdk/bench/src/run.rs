@@ -89,9 +89,15 @@ pub struct Run {
     pub retry_after: Option<u32>,
     /// The same as the host has it.
     pub outcome: Result<Outcome, Cause>,
+    pub(crate) log: Vec<postroom_mail::LogLine>,
 }
 
 impl Run {
+    /// What was logged, as the host has it, also of a run that failed.
+    pub fn log(&self) -> &[postroom_mail::LogLine] {
+        &self.log
+    }
+
     /// The effects, each as one line.
     pub fn lines(&self) -> Vec<String> {
         self.effects.iter().map(Effect::to_string).collect()
@@ -178,7 +184,7 @@ fn octets(content: &Content, raw: &Vec<u8>) -> Vec<u8> {
     octets
 }
 
-pub(crate) fn line(line: postroom_mail::LogLine) -> LogLine {
+pub(crate) fn line(line: &postroom_mail::LogLine) -> LogLine {
     let level = match line.level.as_str() {
         "trace" => Level::Trace,
         "debug" => Level::Debug,
@@ -186,5 +192,5 @@ pub(crate) fn line(line: postroom_mail::LogLine) -> LogLine {
         "error" => Level::Error,
         _ => Level::Info,
     };
-    LogLine { level, text: line.message, fields: line.fields }
+    LogLine { level, text: line.message.clone(), fields: line.fields.clone() }
 }
