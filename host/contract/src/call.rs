@@ -11,7 +11,7 @@ use postroom_mail::{Action, Digest, Effect, EffectId, KvWrite, Label, Name, Verd
 use crate::blob::Cursors;
 use crate::error::{Cause, InvokeError};
 use crate::grants::StepConfig;
-use crate::kv::KvRead;
+use crate::kv::{KvRead, Stored};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::message::Message;
@@ -64,6 +64,7 @@ pub struct Queue {
     pub(crate) retry_after: Option<u32>,
     pub(crate) kv: BTreeMap<String, KvWrite>,
     pub(crate) kv_ops: u32,
+    pub(crate) kv_stored: Stored,
 }
 
 impl Queue {

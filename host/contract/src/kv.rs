@@ -1,6 +1,8 @@
 //! `kv`: durable state of a step. Reads see the writes of the same call; writes are only queued, and are part of the
 //! outcome.
 
+use std::collections::BTreeMap;
+
 use postroom_mail::KvWrite;
 
 use crate::call::{Call, Work};
@@ -13,6 +15,12 @@ pub trait KvRead: Send + Sync {
     /// # Errors
     /// A text, when the state cannot be read now; the plugin is told that it may work later.
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String>;
+
+    /// Octets of all keys and values of a scope. Asked at most once a call, and only by one that writes.
+    ///
+    /// # Errors
+    /// As [`KvRead::get`].
+    fn total(&self, scope: &str) -> Result<u64, String>;
 }
 
 /// No state at all.
@@ -22,6 +30,17 @@ impl KvRead for NoKv {
     fn get(&self, _scope: &str, _key: &str) -> Result<Option<Vec<u8>>, String> {
         Ok(None)
     }
+
+    fn total(&self, _scope: &str) -> Result<u64, String> {
+        Ok(0)
+    }
+}
+
+/// How large the state is that a call found, as far as it had to know.
+#[derive(Default)]
+pub(crate) struct Stored {
+    total: Option<u64>,
+    entries: BTreeMap<String, u64>,
 }
 
 impl Call {
@@ -41,13 +60,20 @@ impl Call {
     /// Puts a value under a key.
     ///
     /// # Errors
-    /// As [`Call::kv_get`], and `quota` when the value is too large.
+    /// As [`Call::kv_get`], and `quota` when the value is too large, or all keys and values together.
     pub fn kv_set(&mut self, key: String, value: Vec<u8>) -> Result<(), Refusal> {
         let allowed = self.limits.kv_value;
         if value.len() as u64 > allowed {
             return Err(Refusal::quota("octets of a kv value", value.len() as u64, allowed));
         }
+        let allowed = self.limits.kv_total;
         let work = self.keyed(&key)?;
+        let (before, after) = (work.entry(&key)?, size(&key, &value));
+        let asked = work.total()?.saturating_sub(before).saturating_add(after);
+        // What takes no more room is never refused, even if the limit was lowered.
+        if asked > allowed && after > before {
+            return Err(Refusal::quota("octets of all kv keys and values", asked, allowed));
+        }
         write(work, key, Some(value));
         Ok(())
     }
@@ -88,6 +114,47 @@ impl Work {
     pub fn scope(&self) -> String {
         format!("{}/{}/{}", self.step.pipeline, self.step.step, self.message.provenance().account)
     }
+
+    /// Octets of an entry as the call sees it; 0 when there is none.
+    fn entry(&mut self, key: &str) -> Result<u64, Refusal> {
+        match self.queue.kv.get(key) {
+            Some(write) => Ok(written(write)),
+            None => self.stored(key),
+        }
+    }
+
+    /// Octets of an entry as the call found it.
+    fn stored(&mut self, key: &str) -> Result<u64, Refusal> {
+        if let Some(octets) = self.queue.kv_stored.entries.get(key) {
+            return Ok(*octets);
+        }
+        let octets = read(self, key)?.map_or(0, |value| size(key, &value));
+        self.queue.kv_stored.entries.insert(key.to_owned(), octets);
+        Ok(octets)
+    }
+
+    /// Octets of all keys and values as the call sees them.
+    fn total(&mut self) -> Result<u64, Refusal> {
+        let mut total = match self.queue.kv_stored.total {
+            Some(total) => total,
+            None => self.kv.total(&self.scope()).map_err(Fault::Transient)?,
+        };
+        self.queue.kv_stored.total = Some(total);
+        let writes: Vec<(String, u64)> =
+            self.queue.kv.values().map(|write| (write.key.clone(), written(write))).collect();
+        for (key, octets) in writes {
+            total = total.saturating_sub(self.stored(&key)?).saturating_add(octets);
+        }
+        Ok(total)
+    }
+}
+
+fn size(key: &str, value: &[u8]) -> u64 {
+    (key.len() + value.len()) as u64
+}
+
+fn written(write: &KvWrite) -> u64 {
+    write.value.as_ref().map_or(0, |value| size(&write.key, value))
 }
 
 fn read(work: &Work, key: &str) -> Result<Option<Vec<u8>>, Refusal> {

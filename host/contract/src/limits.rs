@@ -55,6 +55,9 @@ pub struct Limits {
     /// Octets of a `kv` value.
     #[serde(deserialize_with = "size")]
     pub kv_value: u64,
+    /// Octets of all keys and values of the step and an account.
+    #[serde(deserialize_with = "size")]
+    pub kv_total: u64,
 }
 
 impl Default for Limits {
@@ -76,6 +79,7 @@ impl Default for Limits {
             kv_ops: 64,
             kv_key: 256,
             kv_value: 64 << 10,
+            kv_total: 16 << 20,
         }
     }
 }

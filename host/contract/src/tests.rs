@@ -11,7 +11,7 @@ use postroom_mail::{Digest, Name, Octets, Provenance, Timestamp, Uid};
 use crate::blob::{Blob, SEGMENTS, Writer};
 use crate::call::Call;
 use crate::grants::{Grants, SinkKind, StepConfig};
-use crate::kv::NoKv;
+use crate::kv::{KvRead, NoKv};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::refusal::{Breach, Fault, Refusal};
@@ -34,9 +34,16 @@ impl Octets for Counted {
 
 /// A call over a message of that size.
 fn call(size: u64, limits: Limits) -> (Call, Arc<Counted>) {
+    let name = |text| Name::new(text).unwrap();
+    let sinks = BTreeMap::from([(name("vault"), SinkKind::Object), (name("relay"), SinkKind::Transport)]);
+    with(size, limits, Grants { sinks, ..Grants::default() }, Arc::new(NoKv))
+}
+
+fn with(size: u64, limits: Limits, grants: Grants, kv: Arc<dyn KvRead>) -> (Call, Arc<Counted>) {
     let octets = Arc::new(Counted(size, AtomicU64::new(0)));
+    let name = |text| Name::new(text).unwrap();
     let provenance = Provenance {
-        account: Name::new("home").unwrap(),
+        account: name("home"),
         uid: Uid(b"1".to_vec()),
         ordinal: 0,
         digest: Digest::of(b""),
@@ -44,17 +51,15 @@ fn call(size: u64, limits: Limits) -> (Call, Arc<Counted>) {
         retrieved: Timestamp(0),
     };
     let message = Arc::new(Message::new(provenance, Arc::clone(&octets) as Arc<dyn Octets>, None));
-    let name = |text| Name::new(text).unwrap();
-    let sinks = BTreeMap::from([(name("vault"), SinkKind::Object), (name("relay"), SinkKind::Transport)]);
     let step = StepConfig {
         pipeline: name("p"),
         step: name("s"),
-        grants: Grants { sinks, discard: false, kv: false },
+        grants,
         limits,
         required: true,
         settings: String::new(),
     };
-    (Call::working(Arc::new(step), message, Vec::new(), Arc::new(NoKv)), octets)
+    (Call::working(Arc::new(step), message, Vec::new(), kv), octets)
 }
 
 fn blob(octets: &Arc<Counted>, len: u64) -> Blob {
@@ -148,4 +153,46 @@ fn the_first_digest_of_a_part_is_not_charged_but_a_slice_of_it_is() {
     call.digest(&slice).unwrap();
     let of_slice = call.meter.usage().cpu - before - of_part;
     assert!(of_part < of_slice / 4, "{of_part:?} {of_slice:?}");
+}
+
+/// One value of 90 octets under "old", whose key has 3.
+struct Small;
+
+impl KvRead for Small {
+    fn get(&self, _: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok((key == "old").then(|| vec![0; 90]))
+    }
+
+    fn total(&self, scope: &str) -> Result<u64, String> {
+        assert_eq!(scope, "p/s/home");
+        Ok(93)
+    }
+}
+
+#[test]
+fn all_keys_and_values_together_have_a_quota_that_counts_what_the_call_wrote() {
+    let limits = Limits { kv_total: 100, ..Limits::default() };
+    let grants = Grants { kv: true, ..Grants::default() };
+    let (mut call, _) = with(1000, limits, grants, Arc::new(Small));
+    let set = |call: &mut Call, key: &str, octets: usize| call.kv_set(key.to_owned(), vec![0; octets]);
+    over_quota(set(&mut call, "a", 7), "octets of all kv keys and values: asked for 101, allowed 100");
+    set(&mut call, "a", 6).unwrap();
+    over_quota(set(&mut call, "b", 0), "octets of all kv keys and values: asked for 101");
+    set(&mut call, "a", 6).unwrap();
+    over_quota(set(&mut call, "old", 91), "octets of all kv keys and values: asked for 101");
+    call.kv_delete("old".to_owned()).unwrap();
+    set(&mut call, "b", 92).unwrap();
+    over_quota(set(&mut call, "old", 0), "octets of all kv keys and values: asked for 103");
+    call.kv_delete("a".to_owned()).unwrap();
+    set(&mut call, "old", 0).unwrap();
+    assert_eq!(call.end(Ok(Ok(()))).unwrap().kv.len(), 3);
+}
+
+#[test]
+fn a_lowered_quota_lets_state_shrink() {
+    let limits = Limits { kv_total: 10, ..Limits::default() };
+    let grants = Grants { kv: true, ..Grants::default() };
+    let (mut call, _) = with(1000, limits, grants, Arc::new(Small));
+    call.kv_set("old".to_owned(), vec![0; 50]).unwrap();
+    over_quota(call.kv_set("old".to_owned(), vec![0; 51]), "octets of all kv keys and values");
 }

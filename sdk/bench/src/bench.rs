@@ -43,6 +43,10 @@ impl KvRead for State {
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
         Ok(self.0.get(&(scope.to_owned(), key.to_owned())).cloned())
     }
+
+    fn total(&self, scope: &str) -> Result<u64, String> {
+        Ok(self.of(scope).iter().map(|(key, value)| (key.len() + value.len()) as u64).sum())
+    }
 }
 
 impl Default for Bench {
@@ -155,16 +159,7 @@ impl Bench {
     pub fn run<P: Plugin>(&self, settings: Value, mail: &Mail) -> Run {
         match self.call(P::NAME, mail) {
             Ok((call, message)) => self.handle::<P>(call, message, &settings.to_string(), mail),
-            Err(text) => Run {
-                result: Err(postroom_sdk::Failure::permanent(&text)),
-                effects: Vec::new(),
-                logs: Vec::new(),
-                parsed: false,
-                kv: BTreeMap::new(),
-                retry_after: None,
-                outcome: Err(Cause::Host(text)),
-                log: Vec::new(),
-            },
+            Err(text) => Run::impossible(text),
         }
     }
 
@@ -209,7 +204,7 @@ impl Bench {
         let host = Rc::new(RefCell::new(host));
         let answer = answer::<P>(&host, settings);
         let Ok(host) = Rc::try_unwrap(host).map(RefCell::into_inner) else {
-            unreachable!("the host of a call is given back when it ends")
+            return Run::impossible("the plugin's call did not give its host back".to_owned());
         };
         let answer = host.call.meter.check().map_err(|breach| Cause::from(&breach)).and(answer);
         let ended = host.call.end(answer);

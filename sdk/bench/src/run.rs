@@ -93,6 +93,20 @@ pub struct Run {
 }
 
 impl Run {
+    /// Of a bench that is set up wrong.
+    pub(crate) fn impossible(text: String) -> Self {
+        Self {
+            result: Err(Failure::permanent(&text)),
+            effects: Vec::new(),
+            logs: Vec::new(),
+            parsed: false,
+            kv: BTreeMap::new(),
+            retry_after: None,
+            outcome: Err(Cause::Host(text)),
+            log: Vec::new(),
+        }
+    }
+
     /// What was logged, as the host has it, also of a run that failed.
     pub fn log(&self) -> &[postroom_mail::LogLine] {
         &self.log
