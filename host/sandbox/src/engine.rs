@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use postroom_contract::MEMORY_MAX;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig,
 };
 
 use crate::error::LoadError;
-use crate::limits::MEMORY_MAX;
 
 /// Between two looks of a running guest at its meter.
 const TICK: Duration = Duration::from_millis(10);

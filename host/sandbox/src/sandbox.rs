@@ -3,19 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use postroom_contract::{Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
 use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::bindings::{mime, plugin};
-use crate::call;
+use crate::call::{self, Returned};
 use crate::component::{Capability, Import, Outline, World};
 use crate::engine::{self, Allocation, SandboxConfig};
-use crate::error::{InvokeError, LoadError};
-use crate::grants::StepConfig;
+use crate::error::LoadError;
 use crate::invocation::{Invocation, link_mime, link_plugin};
-use crate::limits::{Limits, MEMORY_MAX};
 use crate::mime::Mime;
 use crate::plugin::Plugin;
 
@@ -190,13 +189,11 @@ fn granted(import: &Import, config: &StepConfig) -> bool {
 fn describe(pre: &plugin::PluginPre<Invocation>) -> Result<Value, LoadError> {
     // Before admission no limits of a step are known.
     let limits = Limits { memory: MEMORY_MAX, ..Limits::default() };
-    let call = call::run(pre.engine(), Invocation::idle(&limits), |store| {
+    let Returned { result, call } = call::run(pre.engine(), Invocation::idle(&limits), |store| {
         pre.instantiate(&mut *store)?.postroom_plugin_handler().call_describe(store)
     });
-    let text = call.result.map_err(|cause| LoadError::Failed {
-        function: "describe",
-        error: Box::new(InvokeError { cause, log: call.log.into(), usage: call.usage }),
-    })?;
+    let text = result
+        .map_err(|cause| LoadError::Failed { function: "describe", error: Box::new(call.failed(cause)) })?;
     if text.len() > DESCRIPTION_CAP {
         return Err(LoadError::Description(format!("{} octets are too many", text.len())));
     }

@@ -371,6 +371,12 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be read.
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>>;
 
+    /// Octets of all keys and values of a step's durable state. Synchronous, as [`Spool::kv_get`].
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn kv_total(&self, scope: &str) -> Result<u64>;
+
     // --- questions ---
 
     /// Messages whose id, body digest or unique-id (also the one the server has for it by now) starts with `prefix`, newest

@@ -109,6 +109,7 @@ pub(super) struct RawStepLimits {
     pub(super) recipients: Option<u32>,
     pub(super) labels: Option<u32>,
     pub(super) log: Option<Size>,
+    pub(super) kv_total: Option<Size>,
 }
 
 #[derive(Default, Deserialize)]

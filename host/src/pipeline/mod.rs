@@ -236,4 +236,8 @@ impl KvRead for SpoolKv {
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
         self.0.kv_get(scope, key).map_err(|error| error.to_string())
     }
+
+    fn total(&self, scope: &str) -> Result<u64, String> {
+        self.0.kv_total(scope).map_err(|error| error.to_string())
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Grants, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
 };
 
 use crate::config::{Config, OnError, PluginRef, StepConfig, When};
@@ -19,7 +19,7 @@ use crate::sinks::Kind;
 pub struct PluginSet {
     chains: BTreeMap<Name, Arc<Chain>>,
     by_account: BTreeMap<AccountId, Name>,
-    mime: Arc<Mime>,
+    mime: Arc<dyn Parser>,
 }
 
 /// The ordered steps of one pipeline.
@@ -142,7 +142,7 @@ impl PluginSet {
     }
 
     /// The MIME parser.
-    pub fn mime(&self) -> &Arc<Mime> {
+    pub fn mime(&self) -> &Arc<dyn Parser> {
         &self.mime
     }
 }

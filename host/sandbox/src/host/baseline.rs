@@ -7,13 +7,13 @@
 //! Why not the stock WASI implementation: it brings files, sockets, an async runtime and real clocks into the
 //! process, and each of them then has to be switched off. What was never linked cannot be switched on.
 
+use postroom_contract::Breach;
 use postroom_mail::{Digest, Timestamp};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::baseline::wasi::{cli, clocks, io, random};
 use crate::invocation::Invocation;
-use crate::refusal::Breach;
 
 /// Random octets in one call.
 const RANDOM_CAP: u64 = 64 * 1024;
@@ -225,8 +225,8 @@ impl io::streams::HostInputStream for Invocation {
 impl Invocation {
     fn print(&mut self, handle: &Resource<Output>, octets: &[u8]) -> StreamResult<()> {
         match self.get(handle)? {
-            Output::Stdout => self.log.stdout(octets),
-            Output::Stderr => self.log.stderr(octets),
+            Output::Stdout => self.call.log.stdout(octets),
+            Output::Stderr => self.call.log.stderr(octets),
         }
         Ok(Ok(()))
     }

@@ -25,6 +25,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
     state_of_steps_is_committed_with_the_plan(factory()).await;
+    the_octets_of_a_steps_state_are_its_keys_and_values(factory()).await;
     the_next_due_time_is_the_least(factory()).await;
 }
 
@@ -331,6 +332,26 @@ async fn state_of_steps_is_committed_with_the_plan(spool: Fresh) {
     }
     assert_eq!(spool.kv_get("home/step/shop", "1").unwrap().as_deref(), Some(&b"x"[..]));
     assert_eq!(spool.kv_get("home/step/other", "1").unwrap(), None);
+}
+
+async fn the_octets_of_a_steps_state_are_its_keys_and_values(spool: Fresh) {
+    let scope = "home/step/shop";
+    assert_eq!(spool.kv_total(scope).unwrap(), 0);
+    let large = vec![0_u8; 100_000];
+    for (uid, key, value, expected) in [
+        ("1", "one", Some(&b"12345"[..]), 8),
+        // Octets of the key, not characters, and of a value that is text to nobody.
+        ("2", "\u{fc}\u{4e2d}", Some(b"\0\xff"), 8 + 7),
+        ("3", "one", Some(b""), 3 + 7),
+        ("4", "large", Some(&large), 3 + 7 + 100_005),
+        ("5", "large", None, 3 + 7),
+    ] {
+        admit(&*spool, uid, b"octets").await;
+        let lease = lease_one(&*spool, NOW).await;
+        let kv = vec![write(scope, key, value), write("home/step/other", uid, Some(b"of another scope"))];
+        spool.plan(lease, Plan { kv, ..plan(Vec::new()) }, NOW).await.unwrap();
+        assert_eq!(spool.kv_total(scope).unwrap(), expected, "{key:?}");
+    }
 }
 
 async fn the_next_due_time_is_the_least(spool: Fresh) {

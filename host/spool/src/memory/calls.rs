@@ -360,6 +360,12 @@ impl Spool for MemorySpool {
         Ok(self.state().kv.get(&(scope.to_owned(), key.to_owned())).cloned())
     }
 
+    fn kv_total(&self, scope: &str) -> Result<u64> {
+        let state = self.state();
+        let own = state.kv.iter().filter(|((of, _), _)| of == scope);
+        Ok(own.map(|((_, key), value)| (key.len() + value.len()) as u64).sum())
+    }
+
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {
         let state = self.state();
         let digits = prefix.to_ascii_lowercase();

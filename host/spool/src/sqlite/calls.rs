@@ -290,6 +290,10 @@ impl Spool for SqliteSpool {
         self.readers.with(|sql| questions::kv_get(sql, scope, key))
     }
 
+    fn kv_total(&self, scope: &str) -> Result<u64> {
+        self.readers.with(|sql| questions::kv_total(sql, scope))
+    }
+
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {
         let prefix = prefix.to_owned();
         self.read(move |sql| questions::find(sql, &prefix)).await

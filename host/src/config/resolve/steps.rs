@@ -141,6 +141,7 @@ fn step_limits(raw: &RawStepLimits, at: &KeyPath, findings: &mut Findings<'_>) -
         recipients: raw.recipients.unwrap_or(usual.recipients),
         labels: raw.labels.unwrap_or(usual.labels),
         log_octets: size(raw.log, usual.log_octets),
+        kv_total: size(raw.kv_total, usual.kv_total),
         ..usual
     };
     if let Err(text) = limits.check() {

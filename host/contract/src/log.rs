@@ -15,7 +15,7 @@ const FIELD_NAME: usize = 64;
 const FIELD_VALUE: usize = 1024;
 
 /// Collects the lines of one call.
-pub(crate) struct Log {
+pub struct Log {
     lines: Vec<LogLine>,
     line: usize,
     lines_left: u32,
@@ -27,7 +27,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Empty, with room for what the limits allow.
+    pub fn new(limits: &Limits) -> Self {
         Self {
             lines: Vec::new(),
             line: limits.log_line as usize,
@@ -41,7 +42,7 @@ impl Log {
     }
 
     /// Adds a line; drops it when there were too many.
-    pub(crate) fn emit(&mut self, level: &str, message: &str, fields: &[(String, String)]) {
+    pub fn emit(&mut self, level: &str, message: &str, fields: &[(String, String)]) {
         let message = neutral(message, self.line);
         let fields: Vec<_> = fields
             .iter()
@@ -58,13 +59,15 @@ impl Log {
         self.lines.push(LogLine { level: level.to_owned(), message, fields });
     }
 
-    pub(crate) fn stdout(&mut self, octets: &[u8]) {
+    /// Output: each line is one at level `info`.
+    pub fn stdout(&mut self, octets: &[u8]) {
         let mut partial = std::mem::take(&mut self.stdout);
         self.print("info", &mut partial, octets);
         self.stdout = partial;
     }
 
-    pub(crate) fn stderr(&mut self, octets: &[u8]) {
+    /// Error output: each line is one at level `warn`, and its end is kept.
+    pub fn stderr(&mut self, octets: &[u8]) {
         self.tail.extend(&octets[octets.len().saturating_sub(TAIL)..]);
         let excess = self.tail.len().saturating_sub(TAIL);
         self.tail.drain(..excess);
@@ -86,13 +89,13 @@ impl Log {
     }
 
     /// The last octets of stderr as text.
-    pub(crate) fn stderr_tail(&self) -> String {
+    pub fn stderr_tail(&self) -> String {
         let octets: Vec<u8> = self.tail.iter().copied().collect();
         String::from_utf8_lossy(&octets).trim().to_owned()
     }
 
     /// All lines, unfinished ones too.
-    pub(crate) fn finish(mut self) -> Vec<LogLine> {
+    pub fn finish(mut self) -> Vec<LogLine> {
         for (level, partial) in
             [("info", std::mem::take(&mut self.stdout)), ("warn", std::mem::take(&mut self.stderr))]
         {

@@ -55,6 +55,9 @@ pub struct Limits {
     /// Octets of a `kv` value.
     #[serde(deserialize_with = "size")]
     pub kv_value: u64,
+    /// Octets of all keys and values of the step and an account.
+    #[serde(deserialize_with = "size")]
+    pub kv_total: u64,
 }
 
 impl Default for Limits {
@@ -76,6 +79,7 @@ impl Default for Limits {
             kv_ops: 64,
             kv_key: 256,
             kv_value: 64 << 10,
+            kv_total: 16 << 20,
         }
     }
 }
@@ -162,7 +166,7 @@ impl Visitor<'_> for Quantity {
 }
 
 /// Octets for people: `64 MiB`, `96.5 MiB`, `812 octets`.
-pub(crate) fn octets(count: u64) -> String {
+pub fn octets(count: u64) -> String {
     for (unit, size) in [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if count >= size {
             let tenths = count / (size / 10).max(1);

@@ -1,12 +1,10 @@
-//! What one call uses: CPU time, elapsed time, memory. Only counts and compares; whoever asks ends the call.
+//! What one call uses: CPU time and elapsed time. Only counts and compares; whoever asks ends the call.
 //!
-//! Epochs alone would measure elapsed ticks. A plugin is to be blamed for the CPU time of its own thread, so each tick
-//! only makes the guest look at the thread's CPU clock. The check reads data and never touches the store.
+//! A plugin is to be blamed for the CPU time of its own thread, not for elapsed ticks, so the thread's CPU clock is read.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::ResourceLimiter;
 
 use crate::limits::Limits;
 use crate::refusal::Breach;
@@ -25,38 +23,43 @@ pub struct Usage {
 }
 
 /// Counts one call. Must stay on the thread it was made on.
-pub(crate) struct Meter {
+pub struct Meter {
     started: (Duration, Instant),
     credit: (Duration, Duration),
     cpu: Duration,
     wall: Duration,
-    memory: u64,
-    used: u64,
-    peak: u64,
-    table_elements: u64,
-    pub(crate) host_calls: u64,
+    peak_memory: u64,
+    host_calls: u64,
 }
-
-const TABLE_ELEMENTS: u64 = 100_000;
 
 impl Meter {
     /// Starts counting.
-    pub(crate) fn start(limits: &Limits) -> Self {
+    pub fn start(limits: &Limits) -> Self {
         Self {
             started: (thread_cpu(), Instant::now()),
             credit: (Duration::ZERO, Duration::ZERO),
             cpu: limits.cpu,
             wall: limits.wall,
-            memory: limits.memory,
-            used: 0,
-            peak: 0,
-            table_elements: 0,
+            peak_memory: 0,
             host_calls: 0,
         }
     }
 
+    /// One more call of a host function.
+    pub fn count_call(&mut self) {
+        self.host_calls += 1;
+    }
+
+    /// So much linear memory was in use, in octets.
+    pub fn saw_memory(&mut self, octets: u64) {
+        self.peak_memory = self.peak_memory.max(octets);
+    }
+
     /// Whether there is time left.
-    pub(crate) fn check(&self) -> Result<(), Breach> {
+    ///
+    /// # Errors
+    /// The limit that is passed.
+    pub fn check(&self) -> Result<(), Breach> {
         let usage = self.usage();
         if usage.cpu > self.cpu {
             return Err(Breach::CpuTime { limit: self.cpu });
@@ -73,11 +76,11 @@ impl Meter {
     }
 
     /// So far.
-    pub(crate) fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         Usage {
             cpu: thread_cpu().saturating_sub(self.started.0).saturating_sub(self.credit.0),
             wall: self.started.1.elapsed().saturating_sub(self.credit.1),
-            peak_memory: self.peak,
+            peak_memory: self.peak_memory,
             host_calls: self.host_calls,
         }
     }
@@ -95,38 +98,4 @@ impl Meter {
 fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-/// An error, not `Ok(false)`: a refused growth makes a guest abort with a text that hides the reason.
-impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let asked = self.used + desired.saturating_sub(current) as u64;
-        if asked > self.memory {
-            return Err(Breach::Memory { limit: self.memory, asked }.into());
-        }
-        self.used = asked;
-        self.peak = self.peak.max(asked);
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let asked = self.table_elements + desired.saturating_sub(current) as u64;
-        if asked > TABLE_ELEMENTS {
-            return Err(Breach::Table { limit: TABLE_ELEMENTS, asked }.into());
-        }
-        self.table_elements = asked;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        64
-    }
-
-    fn tables(&self) -> usize {
-        16
-    }
-
-    fn memories(&self) -> usize {
-        4
-    }
 }

@@ -27,17 +27,13 @@ const CHUNK: u64 = 64 << 10;
 pub(crate) type Watch<'a> = &'a dyn Fn() -> io::Result<()>;
 
 /// Immutable octets of known length.
-pub(crate) struct Blob {
+pub struct Blob {
     segments: Vec<Segment>,
     size: u64,
     digest: OnceLock<Digest>,
     /// Kept with the message, for all steps.
     shared: bool,
 }
-
-/// What a handle of a plugin refers to.
-#[allow(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct BlobEntry(pub(crate) Arc<Blob>);
 
 #[derive(Clone)]
 enum Segment {
@@ -57,7 +53,7 @@ impl Blob {
     }
 
     /// Octets that no message holds.
-    pub(crate) fn made(octets: Vec<u8>) -> Self {
+    pub fn made(octets: Vec<u8>) -> Self {
         let len = octets.len();
         Self::of(vec![Segment::Made { octets: Arc::new(octets), from: 0, len }])
     }
@@ -76,7 +72,8 @@ impl Blob {
         Self { segments, size, digest: OnceLock::new(), shared: false }
     }
 
-    pub(crate) fn size(&self) -> u64 {
+    /// Length in octets.
+    pub fn size(&self) -> u64 {
         self.size
     }
 
@@ -341,7 +338,6 @@ impl Cursors {
 
 /// New content under way.
 #[derive(Default)]
-#[allow(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct Writer {
     segments: Vec<Segment>,
     size: u64,

@@ -41,7 +41,7 @@ pub struct Grants {
 
 impl Grants {
     /// The line that would grant all this.
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let sinks: Vec<String> = self.sinks.keys().map(|name| format!("\"{name}\"")).collect();
         let mut parts = Vec::new();
         if !sinks.is_empty() {
@@ -56,17 +56,20 @@ impl Grants {
         format!("grants = {{ {} }}", parts.join(", "))
     }
 
-    pub(crate) fn line_with_sink(&self, sink: &Name) -> String {
+    /// The line that would grant a sink too.
+    pub fn line_with_sink(&self, sink: &Name) -> String {
         let mut more = self.clone();
         more.sinks.entry(sink.clone()).or_insert(SinkKind::Object);
         more.line()
     }
 
-    pub(crate) fn line_with_discard(&self) -> String {
+    /// The line that would grant `discard` too.
+    pub fn line_with_discard(&self) -> String {
         Self { discard: true, ..self.clone() }.line()
     }
 
-    pub(crate) fn line_with_kv(&self) -> String {
+    /// The line that would grant `kv` too.
+    pub fn line_with_kv(&self) -> String {
         Self { kv: true, ..self.clone() }.line()
     }
 }

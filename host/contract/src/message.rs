@@ -13,7 +13,7 @@ use postroom_mail::structure::{Encoding, Node, Structure};
 use postroom_mail::{MessageId, Octets, Provenance, transfer};
 
 use crate::blob::{Blob, Decoded};
-use crate::mime::{Mime, ParseError};
+use crate::structure::{ParseError, Parser, structure};
 
 /// So many times the size of a message may be worked on without charging a plugin: every part decoded and digested.
 const FREE: u64 = 4;
@@ -23,24 +23,13 @@ pub struct Message {
     provenance: Provenance,
     id: MessageId,
     octets: Arc<dyn Octets>,
-    mime: Option<Arc<Mime>>,
+    parser: Option<Arc<dyn Parser>>,
     raw: Arc<Blob>,
     header: OnceLock<HeaderBlock>,
     tree: OnceLock<Tree>,
     keeping: Arc<AtomicU64>,
     /// Octets worked on without charging a plugin.
     free: AtomicU64,
-}
-
-/// The message a handle refers to.
-#[allow(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct MessageEntry(pub(crate) Arc<Message>);
-
-/// The leaf a handle refers to.
-#[allow(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct PartEntry {
-    pub(crate) message: Arc<Message>,
-    pub(crate) leaf: usize,
 }
 
 /// Why the message could not be read now; trying later may help.
@@ -67,13 +56,13 @@ struct Leaf {
 
 impl Message {
     /// `octets` are the raw message that `provenance` describes. Without a MIME parser the message has no structure.
-    pub fn new(provenance: Provenance, octets: Arc<dyn Octets>, mime: Option<Arc<Mime>>) -> Self {
+    pub fn new(provenance: Provenance, octets: Arc<dyn Octets>, parser: Option<Arc<dyn Parser>>) -> Self {
         let raw = Blob::raw(Arc::clone(&octets), 0, octets.len(), Some(provenance.digest));
         Self {
             id: provenance.message(),
             provenance,
             octets,
-            mime,
+            parser,
             raw: Arc::new(raw),
             header: OnceLock::new(),
             tree: OnceLock::new(),
@@ -109,7 +98,7 @@ impl Message {
         Ok(self.header.get_or_init(|| header))
     }
 
-    /// The MIME tree; found at the first call, by the sandboxed parser. When it could not be found, or only in part, one
+    /// The MIME tree; found at the first call, by the parser. When it could not be found, or only in part, one
     /// leaf of type application/octet-stream stands for the whole body.
     ///
     /// # Errors
@@ -136,11 +125,12 @@ impl Message {
     }
 
     /// Whether the structure was found already.
-    pub(crate) fn is_parsed(&self) -> bool {
+    pub fn is_parsed(&self) -> bool {
         self.tree.get().is_some()
     }
 
-    pub(crate) fn raw(&self) -> &Arc<Blob> {
+    /// The raw octets as a blob.
+    pub fn raw(&self) -> &Arc<Blob> {
         &self.raw
     }
 
@@ -152,16 +142,6 @@ impl Message {
     pub(crate) fn node(&self, leaf: usize) -> Result<Option<&Node>, ReadError> {
         let tree = self.tree()?;
         Ok(tree.leaves.get(leaf).and_then(|leaf| tree.structure.nodes.get(leaf.node)))
-    }
-
-    pub(crate) fn is_attachment(&self, leaf: usize) -> Result<bool, ReadError> {
-        let structure = self.structure()?;
-        Ok(self.node(leaf)?.is_some_and(|node| structure.is_attachment(node)))
-    }
-
-    pub(crate) fn is_inline(&self, leaf: usize) -> Result<bool, ReadError> {
-        let structure = self.structure()?;
-        Ok(self.node(leaf)?.is_some_and(|node| structure.is_inline(node)))
     }
 
     /// The decoded content of a leaf.
@@ -227,9 +207,9 @@ impl Message {
         if let Some(tree) = self.tree.get() {
             return Ok(tree);
         }
-        let tree = match &self.mime {
+        let tree = match &self.parser {
             None => Tree::opaque(self.whole_body()?, "there is no MIME parser".to_owned()),
-            Some(mime) => match mime.parse(&*self.octets) {
+            Some(parser) => match structure(&*self.octets, &**parser) {
                 Ok(mut structure) => {
                     if structure.truncated {
                         structure.nodes.push(self.whole_body()?);
