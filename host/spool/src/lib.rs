@@ -363,6 +363,13 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written.
     async fn expedite(&self, now: Timestamp) -> Result<u64>;
 
+    /// Makes the messages of these accounts that wait for their pipeline due now, and returns how many those were. For when
+    /// what they were held back for is over; effects and attempts stay as they are.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64>;
+
     // --- plugin state ---
 
     /// Reads one value of a step's durable state. Synchronous: called from inside a plugin call.
