@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 
+use postroom::clock::Clock;
 use postroom::config::{Config, Environment};
 use postroom::live::Live;
+use postroom::pipeline::{Course, Record};
 use postroom::progress::Observer;
 use postroom::supervise::Host;
 use postroom::{deliver, pipeline, reload};
@@ -15,7 +17,7 @@ use postroom_sandbox::{Sandbox, SandboxConfig};
 use postroom_spool::{Arrival, EffectState, MessageState, SqliteSpool};
 
 use crate::support::{Bench, account, mail};
-use crate::versions::custom_section;
+use crate::versions::{custom_section, guest};
 
 const SWAPS: u32 = 1000;
 /// At least so many messages flow meanwhile.
@@ -169,4 +171,56 @@ async fn a_change_of_settings_compiles_nothing_again() {
     install(&bench, 1);
     reload::reload(&host, &bench.path("postroom.toml")).await.expect("a swap");
     assert_eq!(host.live.load().plugins.compiled(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_pipeline_tries_one_message_at_growing_intervals_and_loses_none() {
+    let bench = Bench::new();
+    std::fs::copy(guest("trap"), bench.path("one.wasm")).expect("a copy");
+    let archive = postroom_bundle::bundled("archive").expect("bundled");
+    bench.write("two.wasm", archive);
+    configure(&bench, 0);
+    let file = bench.path("postroom.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let one = "plugin = \"./one.wasm\"\n";
+    std::fs::write(&file, text.replace(one, &format!("{one}breaker = {{ failures = 2 }}\n"))).expect("it");
+    let mut host = host(&bench);
+    let now = Arc::new(AtomicI64::new(1_000_000));
+    let told = Arc::clone(&now);
+    Arc::get_mut(&mut host).expect("ours alone").clock =
+        Clock::from_fn(move || Timestamp(told.load(Ordering::Relaxed)));
+    pipeline::begin(&host).await;
+    let mut messages = Vec::new();
+    for number in 0..8 {
+        messages.push(admit(&host, number).await);
+    }
+    let mut failed = Vec::new();
+    for minute in 0..60 {
+        pipeline::drain(&host).await.expect("the pipeline");
+        let counts = host.spool.counts(None).await.expect("counts");
+        assert_eq!((counts.quarantined, counts.waiting), (2, 6), "minute {minute}");
+        let open = recorded(&host).await.open.expect("it is open");
+        let Course::Paused { next, .. } = open.course else { panic!("{open:?}") };
+        failed.push(next);
+        now.fetch_add(60_000, Ordering::Relaxed);
+    }
+    failed.dedup();
+    assert!((5..=7).contains(&failed.len()), "probes after 1, 3, 7, 15, 31 minutes: {failed:?}");
+    for message in &messages {
+        let history = host.spool.history(*message).await.expect("readable").expect("known");
+        let waits = history.state == MessageState::Spooled;
+        assert_eq!(history.attempts, u32::from(!waits), "waiting uses up no attempt: {history:?}");
+    }
+    bench.write("one.wasm", archive);
+    reload::reload(&host, &file).await.expect("a swap");
+    pipeline::drain(&host).await.expect("the pipeline");
+    deliver::drain(&host).await.expect("the deliveries");
+    let counts = host.spool.counts(None).await.expect("counts");
+    assert_eq!((counts.quarantined, counts.waiting, counts.done), (2, 0, 6));
+    assert_eq!(recorded(&host).await.open, None);
+}
+
+async fn recorded(host: &Host) -> Record {
+    let name = |text: &str| Name::new(text).expect("a name");
+    pipeline::recorded(host.spool.as_ref(), &name("main"), &name("one")).await
 }

@@ -294,7 +294,7 @@ pub trait Spool: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// The run never began, nothing of the message was looked at: as [`Spool::defer`], but the attempt is not counted.
+    /// The run never began, or what ended it was surely not the message: as [`Spool::defer`], but the attempt is not counted.
     ///
     /// # Errors
     /// When the state cannot be written; the attempt stays counted then.

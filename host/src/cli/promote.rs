@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item, TableLike, value};
 
 use super::setup::Context;
 use super::{Exit, Failure, Outcome, output, shadow};
-use crate::config::{Config, PluginRef, StepConfig};
+use crate::config::{Config, StepConfig};
 use crate::pipeline::{Report, Version, candidate_version};
 
 /// Arguments of `plugin promote`.
@@ -29,48 +29,29 @@ pub struct Args {
 pub(super) fn promote(context: &Context, args: &Args) -> Outcome {
     let (path, config) = context.load()?;
     let (pipeline, step) = shadow::find(&config, &args.step)?;
-    let digest = digest(step)?;
+    let version = candidate_version(pipeline, step).map_err(|error| Failure::new(Exit::NoInput, error))?;
+    let Some(version) = version else { return Err(Failure::usage(anyhow::anyhow!("there is no candidate"))) };
     let found = Report::read(&config.state, pipeline, &step.name).ok();
     if !args.force {
-        let version = candidate_version(step, digest);
         agree(found.as_ref(), version)?;
     }
-    let (file, before, after) = edited(&config, pipeline, step, &digest)?;
+    let (file, before, after) = edited(&config, pipeline, step, &version.digest)?;
     if !args.dry_run {
         replace(&file, &before, &after, &path)?;
     }
-    tell(context, args, step, &file, &digest, (&before, &after))?;
+    tell(context, args, step, &file, &version.digest, (&before, &after))?;
     Ok(Exit::Ok)
 }
 
-/// The candidate as it is now.
-fn digest(step: &StepConfig) -> Result<Digest, Failure> {
-    let Some(shadow) = &step.shadow else {
-        return Err(Failure::usage(anyhow::anyhow!("there is no candidate")));
-    };
-    match &shadow.plugin {
-        PluginRef::File(path) => {
-            let octets = fs::read(path).map_err(|error| {
-                let text = format!("cannot read the candidate {}: {error}", path.display());
-                Failure::new(Exit::NoInput, anyhow::anyhow!(text))
-            })?;
-            Ok(Digest::of(&octets))
-        }
-        PluginRef::Bundled(name) => postroom_bundle::bundled(name)
-            .map(Digest::of)
-            .ok_or_else(|| Failure::new(Exit::Data, anyhow::anyhow!("there is no bundled plugin {name:?}"))),
-    }
-}
-
 /// Whether what was compared speaks for it.
-fn agree(report: Option<&Report>, version: Option<Version>) -> Result<(), Failure> {
+fn agree(report: Option<&Report>, version: Version) -> Result<(), Failure> {
     let refused = |text: String| {
         let hint = "`postroom plugin shadow` shows what was found; --force promotes it all the same";
         Err(Failure::new(Exit::TemporaryFailure, anyhow::anyhow!(text)).hint(hint))
     };
     match report {
         None => refused("the candidate was not compared on any message yet".to_owned()),
-        Some(report) if Some(report.candidate) != version => {
+        Some(report) if report.candidate != version => {
             refused("the candidate, or its settings, are others than those that were compared".to_owned())
         }
         Some(report) if report.messages() == 0 => {

@@ -61,7 +61,7 @@ pub struct Open {
 
 /// What happens while a breaker is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "course")]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Course {
     /// The step runs an earlier version.
     FallsBack {
@@ -182,6 +182,11 @@ impl Breaker {
     pub(super) fn wanted(&self) -> impl Iterator<Item = Digest> {
         let own = [self.configured.digest, self.running];
         own.into_iter().chain(self.record.good.clone()).chain(self.fall_back())
+    }
+
+    /// Whether mail waits for it.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.record.open, Some(Open { course: Course::Paused { .. }, .. }))
     }
 
     /// Asked before a message goes through.

@@ -18,8 +18,20 @@ use crate::supervise::Host;
 
 /// Takes up what earlier processes learnt: a step whose version failed too often goes on with the one it fell back to.
 pub async fn begin(host: &Arc<Host>) {
+    take_up(host).await;
+    // A process that ended between the two leaves a breaker that is open and has not fallen back.
+    for place in host.versions.could_fall_back() {
+        fall_back(host, &place).await;
+        host.versions.note(host.spool.as_ref(), &place, host.clock.now()).await;
+    }
+}
+
+async fn take_up(host: &Arc<Host>) {
     let _swapping = host.swapping.lock().await;
     let live = host.live.load_full();
+    for warning in live.plugins.broken_shadows() {
+        tracing::warn!("{warning}");
+    }
     let mut records = records(host, &live).await;
     host.versions.configure(&live.plugins, |place| records.remove(place).unwrap_or_default());
     if !host.versions.fall_backs().is_empty() {
@@ -97,7 +109,10 @@ async fn closed(host: &Arc<Host>, place: &Place) {
 async fn fall_back(host: &Arc<Host>, place: &Place) {
     let _swapping = host.swapping.lock().await;
     let (pipeline, step) = place;
-    // A reload may have closed it meanwhile; then there is nothing to choose from.
+    // A reload may have closed it meanwhile.
+    if host.versions.with(place, |breaker| breaker.record().open.is_none()).unwrap_or(true) {
+        return;
+    }
     let candidates = host.versions.with(place, |breaker| breaker.candidates()).unwrap_or_default();
     let live = host.live.load_full();
     let mut problems = Vec::new();
@@ -114,11 +129,16 @@ async fn fall_back(host: &Arc<Host>, place: &Place) {
             Err(problem) => problems.push(format!("version {}: {problem}", digest.short(12))),
         }
     }
+    let now = host.clock.now();
+    let problems = problems.join("; ");
     if !problems.is_empty() {
-        let now = host.clock.now();
-        host.versions.with(place, |breaker| breaker.cannot_fall_back(problems.join("; "), now));
+        host.versions.with(place, |breaker| breaker.cannot_fall_back(problems.clone(), now));
     }
-    tracing::error!(%pipeline, %step, problems = problems.join("; "), "there is no earlier version to run: mail waits here, and one message is tried now and then");
+    if host.versions.with(place, |breaker| breaker.is_paused()).unwrap_or_default() {
+        tracing::error!(%pipeline, %step, problems, "there is no earlier version to run: mail waits here, and one message is tried now and then");
+    } else {
+        tracing::warn!(%pipeline, %step, problems, "there is no earlier version to run: mail goes on without the step");
+    }
 }
 
 /// The earlier versions that steps run are put into a set as configured.
@@ -135,6 +155,7 @@ async fn with_fall_backs(host: &Arc<Host>, mut live: Live) -> Live {
                 tracing::error!(pipeline = %place.0, step = %place.1, %problem, "the step cannot go on with an earlier version of its plugin");
                 let now = host.clock.now();
                 host.versions.with(&place, |breaker| breaker.cannot_fall_back(problem, now));
+                host.versions.note(host.spool.as_ref(), &place, now).await;
             }
         }
     }
@@ -181,7 +202,7 @@ impl PluginSet {
 }
 
 /// What waits for this pipeline is due.
-async fn wake(host: &Host, pipeline: &Name) {
+pub(super) async fn wake(host: &Host, pipeline: &Name) {
     let accounts = host.live.load().plugins.accounts(pipeline);
     if let Err(error) = host.spool.hasten(&accounts, host.clock.now()).await {
         tracing::error!(%pipeline, %error, "mail that was held back waits a little longer");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_failpoint::reach;
-use postroom_mail::{Disposition, Octets, Plan, StepTrace, Timestamp, Verdict};
+use postroom_mail::{Disposition, Name, Octets, Plan, StepTrace, Timestamp, Verdict};
 use postroom_sandbox::{KvRead, Message};
 use postroom_spool::{Leases, MessageLease, Remedy, Spool};
 use tokio::task::JoinSet;
@@ -24,7 +24,7 @@ pub use breaker::{Course, Open, Record, Version};
 pub use chain::{Conduct, Notes, RunFailure};
 pub use fall_back::{begin, take_over};
 pub use set::{Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files};
-pub use shadow::{Compared, Difference, Report, Shadows};
+pub use shadow::{Compared, Difference, How, Report, Shadows};
 pub use versions::{Versions, recorded};
 
 use breaker::{Fate, Gate};
@@ -37,6 +37,12 @@ use crate::supervise::Host;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a message waits that was not looked at, because its account or the sandbox was not ready.
 const NOT_READY: Duration = Duration::from_secs(60);
+
+/// Why a message waits that no plugin saw.
+const PAUSED: &str =
+    "its pipeline is paused, because a plugin failed too often; `postroom status` says which";
+/// Why one waits that met such a plugin.
+const WAITS: &str = "this version of the plugin fails too often, so the message waits for another";
 
 /// How long a message waits whose damaged body is to be retrieved again; it is due at once when it is here.
 pub(crate) const RETRIEVAL: Duration = Duration::from_secs(15 * 60);
@@ -139,7 +145,7 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
     let probe = match host.versions.gate(&pipeline, host.clock.now()) {
         Gate::Open => false,
         Gate::Probe => true,
-        Gate::Hold(until) => return hold(&host, lease, until).await,
+        Gate::Hold(until) => return hold(&host, &pipeline, lease, until, PAUSED.to_owned()).await,
     };
     let shadows = shadow::has_time(&lease, now).then(|| Arc::clone(live.plugins.mime()));
     let run = tokio::task::spawn_blocking(move || chain.run_noting(&message, &kv, last, shadows)).await;
@@ -158,11 +164,10 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         }
         Ok(Err(failure)) => match verdicts.fate {
             Some((step, Fate::Back(due))) if step == failure.step => {
-                put_back(&host, lease, due, &failure).await
+                hold(&host, &pipeline, lease, due, format!("{failure}; {WAITS}")).await
             }
-            _ => {
-                let done = !matches!(failure.disposition, Disposition::Retry { .. }) || last;
-                if done {
+            Some((_, Fate::Back(_) | Fate::Own)) | None => {
+                if last || !matches!(failure.disposition, Disposition::Retry { .. }) {
                     host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
                 }
                 settle_failed(&host, lease, last, failure).await
@@ -179,22 +184,20 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
     settled
 }
 
-/// A message of a pipeline that is paused. No attempt is counted: no plugin saw it.
-async fn hold(host: &Host, lease: MessageLease, until: Timestamp) -> Result<(), postroom_spool::Error> {
-    let reason = "its pipeline is paused, because a plugin failed too often; `postroom status` says which";
-    host.spool.put_back(lease, until, reason.to_owned(), host.clock.now()).await
-}
-
-/// A message that met a version which is known to fail by now: it waits for a better one, and no attempt is counted.
-async fn put_back(
+/// Puts a message back that waits for a better version of a plugin. No attempt is counted: the message is not to blame.
+async fn hold(
     host: &Host,
+    pipeline: &Name,
     lease: MessageLease,
     due: Timestamp,
-    failure: &RunFailure,
+    reason: String,
 ) -> Result<(), postroom_spool::Error> {
-    let reason =
-        format!("{failure}; this version of the plugin fails too often, so the message waits for another");
-    host.spool.put_back(lease, due, reason, host.clock.now()).await
+    host.spool.put_back(lease, due, reason, host.clock.now()).await?;
+    // What it waits for may have come meanwhile, and woken all that was put back before.
+    if host.versions.goes_on(pipeline) {
+        fall_back::wake(host, pipeline).await;
+    }
+    Ok(())
 }
 
 /// Commit point 2.

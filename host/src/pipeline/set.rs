@@ -245,9 +245,14 @@ fn load_step(
     })
 }
 
-/// The version of a step's candidate with these octets, as its report names it.
-pub fn candidate_version(step: &StepConfig, digest: Digest) -> Option<Version> {
-    shadow::candidate(step).map(|candidate| Version { digest, terms: terms(&candidate) })
+/// The version of a step's candidate as it is now; `None` when the step has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn candidate_version(pipeline: &Name, step: &StepConfig) -> Result<Option<Version>, PluginProblem> {
+    let Some(candidate) = shadow::candidate(step) else { return Ok(None) };
+    let digest = Digest::of(&read_plugin(pipeline, &candidate)?);
+    Ok(Some(Version { digest, terms: terms(&candidate) }))
 }
 
 /// Everything but its octets that decides how a plugin works.

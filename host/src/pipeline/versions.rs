@@ -78,6 +78,11 @@ impl Versions {
         if probed.is_empty() { Gate::Open } else { Gate::Probe }
     }
 
+    /// Whether nothing holds mail back in the pipeline.
+    pub(super) fn goes_on(&self, pipeline: &Name) -> bool {
+        !self.lock().iter().any(|((of, _), one)| of == pipeline && one.is_paused())
+    }
+
     /// How the plugins of a pipeline did with a message.
     pub(super) fn told(
         &self,
@@ -120,6 +125,14 @@ impl Versions {
     pub(super) fn fall_backs(&self) -> Vec<(Place, Digest)> {
         let breakers = self.lock();
         breakers.iter().filter_map(|(place, one)| Some((place.clone(), one.fall_back()?))).collect()
+    }
+
+    /// Steps that are open and could run an earlier version, but do not.
+    pub(super) fn could_fall_back(&self) -> Vec<Place> {
+        let breakers = self.lock();
+        let could =
+            breakers.iter().filter(|(_, one)| one.fall_back().is_none() && !one.candidates().is_empty());
+        could.map(|(place, _)| place.clone()).collect()
     }
 
     /// Digests of everything a step runs or may fall back to.
