@@ -22,6 +22,8 @@ mod resources;
 mod retrieve;
 mod sign_in;
 mod support;
+mod swaps;
 mod switching;
 mod two_processes;
 mod verbs;
+mod versions;

@@ -294,7 +294,7 @@ pub trait Spool: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// The run never began, nothing of the message was looked at: as [`Spool::defer`], but the attempt is not counted.
+    /// The run never began, or what ended it was surely not the message: as [`Spool::defer`], but the attempt is not counted.
     ///
     /// # Errors
     /// When the state cannot be written; the attempt stays counted then.
@@ -362,6 +362,13 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be written.
     async fn expedite(&self, now: Timestamp) -> Result<u64>;
+
+    /// Makes the messages of these accounts that wait for their pipeline due now, and returns how many those were. For when
+    /// what they were held back for is over; effects and attempts stay as they are.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64>;
 
     // --- plugin state ---
 

@@ -17,10 +17,18 @@ pub enum Verb {
         /// A bundled plugin's name, or the path of a .wasm file.
         plugin: String,
     },
+    /// Show what candidates (`shadow` of a step) would have decided differently on live mail.
+    Shadow(super::shadow::Args),
+    /// Make the candidate of a step its plugin, in the configuration; a running host follows by itself.
+    Promote(super::promote::Args),
 }
 
 pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
-    let Verb::Inspect { plugin } = verb;
+    let plugin = match verb {
+        Verb::Inspect { plugin } => plugin,
+        Verb::Shadow(args) => return super::shadow::shadow(context, args),
+        Verb::Promote(args) => return super::promote::promote(context, args),
+    };
     let reference = PluginRef::parse(plugin, &std::env::current_dir()?);
     let octets = read(&reference)?;
     let inspection =

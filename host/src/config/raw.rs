@@ -72,6 +72,11 @@ pub(super) struct RawStep {
     pub(super) on_error: RawOnError,
     #[serde(default)]
     pub(super) limits: RawStepLimits,
+    #[serde(default)]
+    pub(super) breaker: RawBreaker,
+    pub(super) shadow: Option<String>,
+    pub(super) shadow_sha256: Option<String>,
+    pub(super) shadow_settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -95,6 +100,14 @@ pub(super) struct RawWhen {
 pub(super) struct RawOnError {
     pub(super) retry: Option<Time>,
     pub(super) then: Option<Then>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawBreaker {
+    pub(super) failures: Option<u32>,
+    pub(super) within: Option<Time>,
+    pub(super) fall_back: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

@@ -17,6 +17,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_parked_optional_effect_does_not(factory()).await;
     a_retried_effect_waits_for_its_time(factory()).await;
     what_waits_can_be_made_due_now(factory()).await;
+    messages_of_an_account_can_be_made_due_and_others_stay(factory()).await;
     a_message_put_back_loses_no_attempt(factory()).await;
     a_held_effect_loses_no_attempt(factory()).await;
     released_messages_are_due_again(factory()).await;
@@ -80,6 +81,17 @@ async fn what_waits_can_be_made_due_now(spool: Fresh) {
     assert_eq!(spool.expedite(NOW).await.unwrap(), 1);
     assert_eq!(spool.expedite(NOW).await.unwrap(), 0, "nothing waits any more");
     assert_eq!(lease_one(&*spool, NOW).await.attempt, 2, "attempts stay counted");
+}
+
+async fn messages_of_an_account_can_be_made_due_and_others_stay(spool: Fresh) {
+    admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.put_back(lease, Timestamp(9000), "paused".into(), NOW).await.unwrap();
+    assert_eq!(spool.hasten(&[name("other")], NOW).await.unwrap(), 0);
+    assert!(spool.lease_messages(9, NOW).await.unwrap().is_empty(), "another account's stay");
+    assert_eq!(spool.hasten(&[name("other"), name("shop")], NOW).await.unwrap(), 1);
+    assert_eq!(spool.hasten(&[name("shop")], NOW).await.unwrap(), 0, "it is due already");
+    assert_eq!(lease_one(&*spool, NOW).await.attempt, 1);
 }
 
 async fn a_message_put_back_loses_no_attempt(spool: Fresh) {

@@ -340,6 +340,17 @@ impl Spool for MemorySpool {
         Ok(waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min())
     }
 
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64> {
+        let mut state = self.state();
+        let held = |message: &&mut Message| {
+            message.state == MessageState::Spooled
+                && message.due > now
+                && accounts.contains(&message.provenance.account)
+        };
+        let hastened = state.messages.iter_mut().filter(held).map(|message| message.due = now);
+        Ok(hastened.count() as u64)
+    }
+
     async fn expedite(&self, now: Timestamp) -> Result<u64> {
         let mut state = self.state();
         let mut hastened = 0;

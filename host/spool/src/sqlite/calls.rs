@@ -286,6 +286,11 @@ impl Spool for SqliteSpool {
         self.write("spool.expedite", move |unit| upkeep::expedite(unit, now)).await
     }
 
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64> {
+        let accounts = accounts.to_vec();
+        self.write("spool.hasten", move |unit| upkeep::hasten(unit, &accounts, now)).await
+    }
+
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
         self.readers.with(|sql| questions::kv_get(sql, scope, key))
     }

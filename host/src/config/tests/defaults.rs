@@ -71,6 +71,8 @@ fn every_documented_default_holds() {
         when: When::default(),
         on_error: OnError { retry: None, then: Then::Quarantine },
         limits: postroom_sandbox::Limits::default(),
+        breaker: BreakerConfig { failures: 20, within: 5 * MINUTE, fall_back: true },
+        shadow: None,
     };
     assert_eq!(config.pipelines, BTreeMap::from([(name("main"), PipelineConfig { steps: vec![step] })]));
     assert!(matches!(config.sinks.get(&name("vault")), Some(SinkConfig::Directory(_))));
@@ -122,6 +124,10 @@ fn everything_that_is_written_arrives() {
         when = { account = "shop", label = ["A", "b"], not_label = "junk" }
         on_error = { retry = "5d", then = "skip" }
         limits = { memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000 }
+        breaker = { failures = 3, within = "1h", fall_back = false }
+        shadow = "./mine/next.wasm"
+        shadow_sha256 = "00000000000000000000000000000000000000000000000000000000000000fe"
+        shadow_settings = { number = 4 }
         [pipelines.p.steps.settings]
         since = 2026-01-02
         number = -3
@@ -181,6 +187,11 @@ fn everything_that_is_written_arrives() {
     assert_eq!(step.name, name("My-Filter"));
     assert_eq!(step.plugin, PluginRef::File(files.path("mine/My Filter.wasm")));
     assert_eq!(step.sha256.map(|digest| digest.0[31]), Some(255));
+    assert_eq!(step.breaker, BreakerConfig { failures: 3, within: 60 * MINUTE, fall_back: false });
+    let shadow = step.shadow.as_ref().unwrap();
+    assert_eq!(shadow.plugin, PluginRef::File(files.path("mine/next.wasm")));
+    assert_eq!(shadow.sha256.map(|digest| digest.0[31]), Some(254));
+    assert_eq!(shadow.settings, Some(serde_json::json!({ "number": 4 })));
     assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
     let label = |text| Label::new(text).unwrap();
     let when = When {
