@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod examples;
 mod hostile;
+mod languages;
 mod mailboxes;
 mod mechanisms;
 mod memory;

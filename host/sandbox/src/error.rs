@@ -52,7 +52,7 @@ pub enum LoadError {
     #[error("the component was refused: {0}")]
     Refused(String),
     /// `describe` or `configure` did not work.
-    #[error("`{function}` failed: {error}")]
+    #[error("`{function}` failed: {error}{}", raise(function, &error.cause))]
     Failed {
         /// Which.
         function: &'static str,
@@ -85,6 +85,28 @@ pub(crate) fn cause(error: &wasmtime::Error, stderr_tail: &str) -> Cause {
         Some(trap) => Cause::Trap { what: trap.to_string(), stderr_tail: stderr_tail.to_owned() },
         None => Cause::Trap { what: error.root_cause().to_string(), stderr_tail: String::new() },
     }
+}
+
+/// What to do when a plugin does not even start within the limits of its step. `describe` has limits of its own.
+fn raise(function: &str, cause: &Cause) -> &'static str {
+    let limit = match cause {
+        Cause::Memory { .. } => {
+            "; a plugin that is to need as much gets it with `limits = { memory = … }` in its step"
+        }
+        Cause::CpuTime { .. } => {
+            "; a plugin that is to need as much gets it with `limits = { cpu = … }` in its step"
+        }
+        Cause::WallTime { .. } => {
+            "; a plugin that is to need as long gets it with `limits = { wall = … }` in its step"
+        }
+        Cause::Limit { .. }
+        | Cause::Trap { .. }
+        | Cause::Exit(_)
+        | Cause::Failed { .. }
+        | Cause::Busy(_)
+        | Cause::Host(_) => "",
+    };
+    if function == "configure" { limit } else { "" }
 }
 
 fn list(names: &[String]) -> String {
