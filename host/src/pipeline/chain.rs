@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postroom_failpoint::reach;
 use postroom_mail::{Digest, Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
-use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Mime, Outcome, Usage};
+use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser, Usage};
 
 use super::set::{Chain, Step};
 use super::shadow::{self, Compared};
@@ -54,7 +54,7 @@ struct Run {
     trace: Vec<StepTrace>,
     notes: Notes,
     /// Set when candidates run: what they look into the message with.
-    shadows: Option<Arc<Mime>>,
+    shadows: Option<Arc<dyn Parser>>,
 }
 
 /// Whether the next step sees the message.
@@ -81,7 +81,7 @@ impl Chain {
         message: &Arc<Message>,
         kv: &Arc<dyn KvRead>,
         last: bool,
-        shadows: Option<Arc<Mime>>,
+        shadows: Option<Arc<dyn Parser>>,
     ) -> (Result<Plan, RunFailure>, Notes) {
         let mut run = Run {
             effects: Vec::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{Digest, Label, MessageId, Name, Timestamp, Verdict};
-use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Mime, Outcome};
+use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser};
 use postroom_spool::MessageLease;
 use serde::{Deserialize, Serialize};
 
@@ -251,7 +251,7 @@ pub(super) fn compare(
     message: &Message,
     labels: &[Label],
     kv: &Arc<dyn KvRead>,
-    mime: &Arc<Mime>,
+    mime: &Arc<dyn Parser>,
     handled: &Result<Outcome, InvokeError>,
 ) -> Option<Compared> {
     let shadow = step.shadow.as_ref()?.as_ref().ok()?;
