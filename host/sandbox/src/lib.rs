@@ -11,6 +11,7 @@
 mod bindings;
 mod blob;
 mod call;
+mod compile;
 mod component;
 mod engine;
 mod error;
@@ -27,9 +28,10 @@ mod plugin;
 mod refusal;
 mod sandbox;
 
+pub use compile::{CompileLimits, Compiler, REFUSED, compile_stdin};
 pub use component::{Capability, Import, SIZE_CAP};
 pub use engine::{Allocation, SandboxConfig};
-pub use error::{Cause, InvokeError, LoadError};
+pub use error::{Cause, CompileError, InvokeError, LoadError};
 pub use grants::{Grants, SinkKind, StepConfig};
 pub use kv::{KvRead, NoKv};
 pub use limits::{Limits, MEMORY_MAX};

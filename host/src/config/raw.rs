@@ -47,6 +47,8 @@ pub(super) struct RawLimits {
     pub(super) spool: Option<Size>,
     pub(super) waiting: Option<u32>,
     pub(super) in_flight: Option<Size>,
+    pub(super) compile_cpu: Option<Time>,
+    pub(super) compile_memory: Option<Size>,
 }
 
 /// A pipeline without its steps, which are read one by one.

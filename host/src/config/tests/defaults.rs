@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postroom_pop3::Mechanism;
+use postroom_sandbox::CompileLimits;
 use postroom_spool::DeletePolicy;
 
 use super::*;
@@ -35,6 +36,7 @@ fn every_documented_default_holds() {
             spool: 10 << 30,
             waiting: 100_000,
             in_flight: 256 << 20,
+            compile: CompileLimits::default(),
         }
     );
     assert_eq!(config.log, LogConfig { level: "info".into(), format: LogFormat::Text });
@@ -91,6 +93,8 @@ fn everything_that_is_written_arrives() {
         spool = "2 GiB"
         waiting = 500
         in_flight = "64 MiB"
+        compile_cpu = "60s"
+        compile_memory = "2 GiB"
         [accounts.shop]
         host = "mail.example"
         tls = "starttls"
@@ -151,6 +155,7 @@ fn everything_that_is_written_arrives() {
             spool: 2 << 30,
             waiting: 500,
             in_flight: 64 << 20,
+            compile: CompileLimits { cpu: Duration::from_secs(60), memory: 2 << 30 },
         }
     );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
