@@ -34,10 +34,9 @@ pub(crate) struct Meter {
     used: u64,
     peak: u64,
     table_elements: u64,
+    table_limit: u64,
     pub(crate) host_calls: u64,
 }
-
-const TABLE_ELEMENTS: u64 = 100_000;
 
 impl Meter {
     /// Starts counting.
@@ -51,6 +50,7 @@ impl Meter {
             used: 0,
             peak: 0,
             table_elements: 0,
+            table_limit: limits.table_elements.into(),
             host_calls: 0,
         }
     }
@@ -111,8 +111,8 @@ impl ResourceLimiter for Meter {
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let asked = self.table_elements + desired.saturating_sub(current) as u64;
-        if asked > TABLE_ELEMENTS {
-            return Err(Breach::Table { limit: TABLE_ELEMENTS, asked }.into());
+        if asked > self.table_limit {
+            return Err(Breach::Table { limit: self.table_limit, asked }.into());
         }
         self.table_elements = asked;
         Ok(true)

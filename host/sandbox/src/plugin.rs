@@ -1,7 +1,7 @@
 //! A plugin admitted to a step: a component, what it may do, and its settings.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{Effect, KvWrite, Label, LogLine, Name, Verdict};
@@ -15,6 +15,7 @@ use crate::error::{Cause, InvokeError, LoadError};
 use crate::grants::StepConfig;
 use crate::invocation::{Invocation, Work};
 use crate::kv::KvRead;
+use crate::log_rate::LogRate;
 use crate::message::{Message, MessageEntry};
 use crate::meter::Usage;
 use crate::sandbox::Component;
@@ -28,6 +29,7 @@ const PROBLEMS: usize = 50;
 pub struct Plugin {
     component: Component,
     config: Arc<StepConfig>,
+    log_rate: Arc<LogRate>,
 }
 
 /// What a call asked for. Nothing of it has happened.
@@ -53,7 +55,8 @@ type Problems = Vec<(String, String)>;
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
-        Self { component, config: Arc::new(config) }
+        let log_rate = Arc::new(LogRate::new(config.limits.log_rate));
+        Self { component, config: Arc::new(config), log_rate }
     }
 
     /// The component it runs.
@@ -101,6 +104,7 @@ impl Plugin {
             guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))
         });
         let Call { result, queue, log, usage } = call;
+        let log = self.log_rate.admit(log, Instant::now());
         let cause = match result {
             Ok(Ok(())) => {
                 return Ok(Outcome {

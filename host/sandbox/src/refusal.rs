@@ -42,7 +42,7 @@ pub(crate) enum Breach {
     Table { limit: u64, asked: u64 },
     #[error("held more than {limit} handles")]
     Handles { limit: u64 },
-    #[error("asked for {asked} random octets at once (allowed {limit})")]
+    #[error("used more than {limit} random octets (asked for {asked})")]
     Random { limit: u64, asked: u64 },
     #[error("exit({0})")]
     Exit(i32),

@@ -29,7 +29,7 @@ const MAIL: &[u8] = b"From: a@shop.example\r\nTo: b@shop.example\r\nSubject: You
 
 fn run(component: &Path, settings: &str) -> Outcome {
     let octets = std::fs::read(component).unwrap_or_else(|error| panic!("{}: {error}", component.display()));
-    assert!(octets.len() < 200 << 10, "{} is too large to keep", component.display());
+    assert!(octets.len() < 256 << 10, "{} is too large to keep", component.display());
     let config = StepConfig { grants: all_grants(), settings: settings.to_owned(), ..step("") };
     let plugin = sandbox().load(&octets).and_then(|component| component.admit(config));
     let plugin = plugin.unwrap_or_else(|error| panic!("{}: {error}", component.display()));
