@@ -31,7 +31,7 @@ pub use call::{Call, Fields, Queue, Work};
 pub use error::{Cause, InvokeError};
 pub use grants::{Grants, SinkKind, StepConfig};
 pub use kv::{KvRead, NoKv};
-pub use limits::{Limits, MEMORY_MAX, octets};
+pub use limits::{Limits, MEMORY_MAX, TABLE_ELEMENTS_MAX, octets};
 pub use log::Log;
 pub use mail::Text;
 pub use message::{Message, ReadError};

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 /// uninterrupted over at most this much.
 pub const MEMORY_MAX: u64 = 256 << 20;
 
+/// Elements of one table can never pass this: the pool reserves no more.
+pub const TABLE_ELEMENTS_MAX: u32 = 100_000;
+
 /// Limits of one step, each per call (one message). Sizes are octets: numbers, or texts like `"64 MiB"`; times are
 /// milliseconds, or texts like `"2s"`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -58,6 +61,14 @@ pub struct Limits {
     /// Octets of all keys and values of the step and an account.
     #[serde(deserialize_with = "size")]
     pub kv_total: u64,
+    /// Elements of all tables together.
+    pub table_elements: u32,
+    /// Random octets, all together.
+    #[serde(deserialize_with = "size")]
+    pub random_octets: u64,
+    /// Octets of log lines a minute, over all calls of the step.
+    #[serde(deserialize_with = "size")]
+    pub log_rate: u64,
 }
 
 impl Default for Limits {
@@ -80,6 +91,9 @@ impl Default for Limits {
             kv_key: 256,
             kv_value: 64 << 10,
             kv_total: 16 << 20,
+            table_elements: TABLE_ELEMENTS_MAX,
+            random_octets: 64 << 10,
+            log_rate: 1 << 20,
         }
     }
 }
@@ -91,7 +105,7 @@ impl Limits {
     /// A text for the operator.
     pub fn check(&self) -> Result<(), String> {
         let seconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let bounds: [(&str, u64, u64, u64); 9] = [
+        let bounds: [(&str, u64, u64, u64); 19] = [
             ("memory", self.memory, 1 << 20, MEMORY_MAX),
             ("cpu (milliseconds)", seconds(self.cpu), 1, 30_000),
             ("wall (milliseconds)", seconds(self.wall), 1, 300_000),
@@ -101,6 +115,16 @@ impl Limits {
             ("log-octets", self.log_octets, 0, 1 << 20),
             ("handles", self.handles.into(), 16, 65_536),
             ("hostcall-octets", self.hostcall_octets, 4096, 64 << 20),
+            ("effect-octets", self.effect_octets, 0, 1 << 30),
+            ("labels", self.labels.into(), 0, 256),
+            ("log-lines", self.log_lines.into(), 0, 10_000),
+            ("log-line", self.log_line.into(), 16, 64 << 10),
+            ("kv-ops", self.kv_ops.into(), 0, 4096),
+            ("kv-key", self.kv_key.into(), 1, 1024),
+            ("kv-value", self.kv_value, 0, 1 << 20),
+            ("table-elements", self.table_elements.into(), 1, TABLE_ELEMENTS_MAX.into()),
+            ("random-octets", self.random_octets, 0, 1 << 20),
+            ("log-rate", self.log_rate, 0, 64 << 20),
         ];
         match bounds.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             None => Ok(()),
@@ -210,6 +234,19 @@ mod tests {
         let limits = Limits { memory: MEMORY_MAX + 1, ..Limits::default() };
         assert!(limits.check().unwrap_err().starts_with("limit memory"), "{:?}", limits.check());
         assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    /// Each limit, with a value past its hard maximum.
+    #[test]
+    fn every_limit_has_a_hard_maximum_and_is_named_by_it() {
+        let far = r#"["memory","effect-octets","made-octets","recipients","labels","effects","log-lines","log-octets","log-line",
+            "handles","hostcall-octets","kv-ops","kv-key","kv-value","table-elements","random-octets","log-rate","cpu","wall"]"#;
+        let names: Vec<String> = serde_json::from_str(far).unwrap();
+        for name in names {
+            let limits: Limits = serde_json::from_str(&format!(r#"{{"{name}":4294967295}}"#)).unwrap();
+            let text = limits.check().expect_err(&name);
+            assert!(text.starts_with(&format!("limit {name} ")) && text.contains("is out of range"), "{text}");
+        }
     }
 
     #[test]

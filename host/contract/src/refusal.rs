@@ -62,8 +62,8 @@ pub enum Breach {
         /// The limit.
         limit: u64,
     },
-    /// Too much randomness at once.
-    #[error("asked for {asked} random octets at once (allowed {limit})")]
+    /// Too much randomness.
+    #[error("used more than {limit} random octets (asked for {asked})")]
     Random {
         /// The limit.
         limit: u64,

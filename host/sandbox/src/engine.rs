@@ -51,11 +51,13 @@ pub enum Allocation {
 }
 
 /// The best engine this machine can have.
-pub(crate) fn build(config: &SandboxConfig) -> Result<(Engine, Allocation), LoadError> {
-    let cache = config.cache_dir.as_deref().map(open_cache).transpose()?;
+pub(crate) fn build(
+    config: &SandboxConfig,
+    cache: Option<&Cache>,
+) -> Result<(Engine, Allocation), LoadError> {
     let mut problem = String::new();
     for allocation in [Allocation::PoolWithScan, Allocation::Pool, Allocation::OnDemand] {
-        match Engine::new(&settings(config.concurrency, allocation, cache.clone())) {
+        match Engine::new(&settings(config.concurrency, allocation, cache.cloned())) {
             Ok(engine) => {
                 if allocation != Allocation::PoolWithScan {
                     tracing::info!(?allocation, problem, "guests get their memory in a slower way");
@@ -68,7 +70,15 @@ pub(crate) fn build(config: &SandboxConfig) -> Result<(Engine, Allocation), Load
     Err(LoadError::Engine(problem))
 }
 
-fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
+/// An engine that only fills the cache, for a process that ends then. Where memory would come from does not change the
+/// code, so what it compiles is what [`build`]'s engines find.
+pub(crate) fn for_compiling(cache: &Path) -> Result<Engine, LoadError> {
+    let cache = open_cache(cache)?;
+    Engine::new(&settings(1, Allocation::OnDemand, Some(cache)))
+        .map_err(|error| LoadError::Engine(format!("{error:#}")))
+}
+
+pub(crate) fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
     let mut config = CacheConfig::new();
     config.with_directory(directory);
     Cache::new(config)
@@ -82,6 +92,9 @@ fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> C
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
         .consume_fuel(false)
+        // Which NaN an operation gives is the processor's choice otherwise, and a plugin could let it decide. Costs a compare
+        // and a select for each operation on floats: plugins have few.
+        .cranelift_nan_canonicalization(true)
         .max_wasm_stack(WASM_STACK)
         .memory_reservation(RESERVATION)
         .cache(cache)

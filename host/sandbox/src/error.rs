@@ -1,7 +1,9 @@
 //! What can go wrong when a plugin is loaded, and what an error of the engine means for a call. Texts name what
 //! happened, whose fault it is and, for the operator, what to do next.
 
-use postroom_contract::{Breach, Cause, InvokeError, listed};
+use std::time::Duration;
+
+use postroom_contract::{Breach, Cause, InvokeError, listed, octets};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// A plugin cannot be used. The old one, if there is one, stays.
@@ -51,6 +53,9 @@ pub enum LoadError {
     /// The engine refused it: invalid, or more than the pool holds.
     #[error("the component was refused: {0}")]
     Refused(String),
+    /// Compiling it took too much. Whether it is a plugin is not known.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// `describe` or `configure` did not work.
     #[error("`{function}` failed: {error}{}", raise(function, &error.cause))]
     Failed {
@@ -71,6 +76,41 @@ pub enum LoadError {
     /// A limit is out of range.
     #[error("{0}")]
     Limits(String),
+}
+
+/// The child that compiles a component did not get to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Too much CPU time.
+    #[error(
+        "compiling the component took more than {} s of CPU time; if it is meant to be so large, raise `limits.compile_cpu`",
+        limit.as_secs()
+    )]
+    Cpu {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Too much time: the machine is busy, or the compiler hangs.
+    #[error("compiling the component took longer than {} s; try again when the machine is less busy", limit.as_secs())]
+    Wall {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Too much memory.
+    #[error(
+        "compiling the component needed more than {} of memory; if it is meant to be so large, raise `limits.compile_memory`",
+        octets(*limit)
+    )]
+    Memory {
+        /// The limit in octets.
+        limit: u64,
+    },
+    /// The compiler crashed, which is a fault of the compiler, and came to no harm here.
+    #[error("the component crashed the compiler ({0}); the plugin is not used")]
+    Crashed(String),
+    /// The compiler could not be started: a fault of the host.
+    #[error("the compiler cannot be run: {0}")]
+    NotRun(String),
 }
 
 /// What an error of the engine means.

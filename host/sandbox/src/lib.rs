@@ -11,25 +11,28 @@
 
 mod bindings;
 mod call;
+mod compile;
 mod component;
 mod engine;
 mod error;
 mod handles;
 mod host;
 mod invocation;
+mod log_rate;
 mod memory;
 mod mime;
 mod plugin;
 mod refusal;
 mod sandbox;
 
+pub use compile::{CompileLimits, Compiler, REFUSED, compile_stdin};
 pub use component::{Capability, Import, SIZE_CAP};
 pub use engine::{Allocation, SandboxConfig};
-pub use error::LoadError;
+pub use error::{CompileError, LoadError};
 pub use mime::Mime;
 pub use plugin::Plugin;
 pub use postroom_contract::{
     Cause, Grants, InvokeError, KvRead, Limits, MEMORY_MAX, Message, NoKv, Outcome, Parser, ReadError,
-    SinkKind, StepConfig, Usage,
+    SinkKind, StepConfig, TABLE_ELEMENTS_MAX, Usage,
 };
 pub use sandbox::{Component, Inspection, Sandbox};

@@ -3,19 +3,24 @@
 use postroom_contract::{Breach, Limits};
 use wasmtime::ResourceLimiter;
 
-const TABLE_ELEMENTS: u64 = 100_000;
-
 /// Counts the memory of one call.
 pub(crate) struct Memory {
     limit: u64,
     used: u64,
     peak: u64,
     table_elements: u64,
+    table_limit: u64,
 }
 
 impl Memory {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { limit: limits.memory, used: 0, peak: 0, table_elements: 0 }
+        Self {
+            limit: limits.memory,
+            used: 0,
+            peak: 0,
+            table_elements: 0,
+            table_limit: limits.table_elements.into(),
+        }
     }
 
     /// The most there was at once, in octets.
@@ -38,8 +43,8 @@ impl ResourceLimiter for Memory {
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let asked = self.table_elements + desired.saturating_sub(current) as u64;
-        if asked > TABLE_ELEMENTS {
-            return Err(Breach::Table { limit: TABLE_ELEMENTS, asked }.into());
+        if asked > self.table_limit {
+            return Err(Breach::Table { limit: self.table_limit, asked }.into());
         }
         self.table_elements = asked;
         Ok(true)

@@ -1,6 +1,7 @@
 //! A plugin admitted to a step: a component, what it may do, and its settings.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use postroom_contract::{
     Failure, InvokeError, KvRead, Message, Outcome, Problems, StepConfig, neutral_problems,
@@ -15,6 +16,7 @@ use crate::call::{self, Returned};
 use crate::error::LoadError;
 use crate::handles::MessageEntry;
 use crate::invocation::Invocation;
+use crate::log_rate::LogRate;
 use crate::sandbox::Component;
 
 /// A plugin, ready to be called. Cheap to clone.
@@ -22,11 +24,13 @@ use crate::sandbox::Component;
 pub struct Plugin {
     component: Component,
     config: Arc<StepConfig>,
+    log_rate: Arc<LogRate>,
 }
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
-        Self { component, config: Arc::new(config) }
+        let log_rate = Arc::new(LogRate::new(config.limits.log_rate));
+        Self { component, config: Arc::new(config), log_rate }
     }
 
     /// The component it runs.
@@ -74,7 +78,11 @@ impl Plugin {
                 guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))?;
             Ok(answer.map_err(failure))
         });
-        call.end(result)
+        let admit = |log| self.log_rate.admit(log, Instant::now());
+        match call.end(result) {
+            Ok(outcome) => Ok(Outcome { log: admit(outcome.log), ..outcome }),
+            Err(error) => Err(InvokeError { log: admit(error.log.into()).into(), ..error }),
+        }
     }
 
     fn run<T>(

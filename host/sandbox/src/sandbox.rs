@@ -6,11 +6,12 @@ use std::sync::Arc;
 use postroom_contract::{Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
-use wasmtime::Engine;
+use wasmtime::{Cache, Engine};
 use wasmtime::component::{Component as Compiled, Linker};
 
 use crate::bindings::{mime, plugin};
 use crate::call::{self, Returned};
+use crate::compile::{Apart, Compiler};
 use crate::component::{Capability, Import, Outline, World};
 use crate::engine::{self, Allocation, SandboxConfig};
 use crate::error::LoadError;
@@ -27,6 +28,8 @@ pub struct Sandbox {
     allocation: Allocation,
     plugin: Linker<Invocation>,
     mime: Linker<Invocation>,
+    cache: Option<Cache>,
+    apart: Option<Apart>,
 }
 
 /// A loaded plugin, not yet admitted to a step. Cheap to clone.
@@ -55,17 +58,34 @@ pub struct Inspection {
 }
 
 impl Sandbox {
-    /// Sets the engine up and starts its ticker.
+    /// Sets the engine up and starts its ticker. Components are compiled in this process, without limits.
     ///
     /// # Errors
     /// When this machine cannot run guests, or the cache directory cannot be used.
     pub fn new(config: &SandboxConfig) -> Result<Self, LoadError> {
-        let (engine, allocation) = engine::build(config)?;
+        let cache = config.cache_dir.as_deref().map(engine::open_cache).transpose()?;
+        let (engine, allocation) = engine::build(config, cache.as_ref())?;
         let linker = |link: fn(&mut Linker<Invocation>) -> wasmtime::Result<()>| {
             let mut linker = Linker::new(&engine);
             link(&mut linker).map(|()| linker).map_err(|error| LoadError::Engine(format!("{error:#}")))
         };
-        Ok(Self { plugin: linker(link_plugin)?, mime: linker(link_mime)?, engine, allocation })
+        Ok(Self { plugin: linker(link_plugin)?, mime: linker(link_mime)?, engine, allocation, cache, apart: None })
+    }
+
+    /// As [`Sandbox::new`]; but what is not among the compiler's trusted components is compiled by a child, within limits,
+    /// before this process does more than look at its sections.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn with_compiler(config: &SandboxConfig, compiler: Compiler) -> Result<Self, LoadError> {
+        let apart = Apart::new(compiler, config.cache_dir.as_deref())?;
+        let config = SandboxConfig { cache_dir: Some(apart.cache().to_owned()), ..config.clone() };
+        Ok(Self { apart: Some(apart), ..Self::new(&config)? })
+    }
+
+    /// How many components were found compiled, and how many were not.
+    pub fn cache_use(&self) -> (usize, usize) {
+        self.cache.as_ref().map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
     }
 
     /// Where the memory of guests comes from on this machine.
@@ -84,7 +104,7 @@ impl Sandbox {
 
     fn load_outlined(&self, octets: &[u8], outline: Outline) -> Result<Component, LoadError> {
         outline.check(World::Plugin)?;
-        let compiled = self.compile(octets)?;
+        let compiled = self.compile(octets, &outline)?;
         let pre = self.plugin.instantiate_pre(&compiled).and_then(plugin::PluginPre::new).map_err(refused)?;
         let description = describe(&pre)?;
         Ok(Component { outline: Arc::new(outline), pre, description: Arc::new(description) })
@@ -97,7 +117,7 @@ impl Sandbox {
     pub fn load_mime(&self, octets: &[u8]) -> Result<Mime, LoadError> {
         let outline = Outline::read(octets, World::Mime)?;
         outline.check(World::Mime)?;
-        let compiled = self.compile(octets)?;
+        let compiled = self.compile(octets, &outline)?;
         let pre = self.mime.instantiate_pre(&compiled).and_then(mime::MimePre::new).map_err(refused)?;
         Ok(Mime::new(pre, outline.digest))
     }
@@ -124,7 +144,10 @@ impl Sandbox {
     }
 
     /// A panic of the compiler costs one component, not the host.
-    fn compile(&self, octets: &[u8]) -> Result<Compiled, LoadError> {
+    fn compile(&self, octets: &[u8], outline: &Outline) -> Result<Compiled, LoadError> {
+        if let Some(apart) = &self.apart {
+            apart.prepare(outline.digest, octets)?;
+        }
         let compiled = catch_unwind(AssertUnwindSafe(|| Compiled::from_binary(&self.engine, octets)));
         compiled.map_err(|_| LoadError::Refused("the compiler panicked".to_owned()))?.map_err(refused)
     }

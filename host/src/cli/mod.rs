@@ -5,6 +5,7 @@ mod account;
 mod auth;
 mod backup;
 mod check;
+mod compile_plugin;
 mod demo;
 mod doctor;
 mod exit;
@@ -103,6 +104,9 @@ pub enum Verb {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
+    /// Compile a component from stdin into a cache: what the host runs for plugins of other people.
+    #[command(hide = true)]
+    CompilePlugin(compile_plugin::Args),
 }
 
 /// Parses the arguments, carries out the verb, prints what went wrong.
@@ -166,5 +170,6 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),
+        Verb::CompilePlugin(args) => compile_plugin::compile_plugin(&args),
     }
 }

@@ -1,7 +1,7 @@
 //! `postroom plugin inspect`: what a plugin is and what it can ask for, without running it on mail.
 
 use postroom_mail::rules::neutral;
-use postroom_sandbox::{Capability, Import, Inspection};
+use postroom_sandbox::{Capability, CompileLimits, Import, Inspection};
 
 use super::output;
 use super::setup::{self, Context};
@@ -31,8 +31,8 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
     };
     let reference = PluginRef::parse(plugin, &std::env::current_dir()?);
     let octets = read(&reference)?;
-    let inspection =
-        setup::sandbox(None, 1)?.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
+    let sandbox = setup::sandbox(None, 1, CompileLimits::default())?;
+    let inspection = sandbox.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
     if context.json {
         output::json(&document(&reference, &inspection))?;
     } else {

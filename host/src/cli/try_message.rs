@@ -41,7 +41,7 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
         retrieved: Clock::system().now(),
     };
     let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
     let live = Live::build(config, &sandbox)?;
     let Some(chain) = live.plugins.chain(&provenance.account) else {
         return Err(Failure::new(

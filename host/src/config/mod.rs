@@ -85,6 +85,8 @@ pub struct Limits {
     pub waiting: u64,
     /// Octets that all sessions together retrieve before they are durable, at least 1 MiB.
     pub in_flight: u64,
+    /// What compiling one plugin may take.
+    pub compile: postroom_sandbox::CompileLimits,
 }
 
 /// The steps that mail goes through.

@@ -47,6 +47,8 @@ pub(super) struct RawLimits {
     pub(super) spool: Option<Size>,
     pub(super) waiting: Option<u32>,
     pub(super) in_flight: Option<Size>,
+    pub(super) compile_cpu: Option<Time>,
+    pub(super) compile_memory: Option<Size>,
 }
 
 /// A pipeline without its steps, which are read one by one.
@@ -122,6 +124,16 @@ pub(super) struct RawStepLimits {
     pub(super) recipients: Option<u32>,
     pub(super) labels: Option<u32>,
     pub(super) log: Option<Size>,
+    pub(super) log_lines: Option<u32>,
+    pub(super) log_line: Option<u32>,
+    pub(super) log_rate: Option<Size>,
+    pub(super) handles: Option<u32>,
+    pub(super) table_elements: Option<u32>,
+    pub(super) random_octets: Option<Size>,
+    pub(super) hostcall_octets: Option<Size>,
+    pub(super) kv_ops: Option<u32>,
+    pub(super) kv_key: Option<u32>,
+    pub(super) kv_value: Option<Size>,
     pub(super) kv_total: Option<Size>,
 }
 

@@ -189,8 +189,17 @@ fn step_limits(raw: &RawStepLimits, at: &KeyPath, findings: &mut Findings<'_>) -
         recipients: raw.recipients.unwrap_or(usual.recipients),
         labels: raw.labels.unwrap_or(usual.labels),
         log_octets: size(raw.log, usual.log_octets),
+        log_lines: raw.log_lines.unwrap_or(usual.log_lines),
+        log_line: raw.log_line.unwrap_or(usual.log_line),
+        log_rate: size(raw.log_rate, usual.log_rate),
+        handles: raw.handles.unwrap_or(usual.handles),
+        table_elements: raw.table_elements.unwrap_or(usual.table_elements),
+        random_octets: size(raw.random_octets, usual.random_octets),
+        hostcall_octets: size(raw.hostcall_octets, usual.hostcall_octets),
+        kv_ops: raw.kv_ops.unwrap_or(usual.kv_ops),
+        kv_key: raw.kv_key.unwrap_or(usual.kv_key),
+        kv_value: size(raw.kv_value, usual.kv_value),
         kv_total: size(raw.kv_total, usual.kv_total),
-        ..usual
     };
     if let Err(text) = limits.check() {
         findings.error(at, Part::Value, format!("{}: {text}", called(at)), None);
