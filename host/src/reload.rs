@@ -96,9 +96,9 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: 
         let files = watched_files(&config, &host.live.load().config);
         match reload(&host, &config).await {
             Ok(()) => {
+                told(&host, None).await;
                 let compiled = host.live.load().plugins.compiled();
                 tracing::info!(compiled, "the changed configuration and plugins are running now");
-                told(&host, None).await;
                 if fingerprint(&files) == now {
                     seen = fingerprint(&watched_files(&config, &host.live.load().config));
                 } else {
@@ -107,10 +107,10 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: 
                 }
             }
             Err(error) => {
+                told(&host, Some(error.to_string())).await;
                 tracing::error!(
                     "the change was not taken, the old configuration and plugins go on:\n{error}"
                 );
-                told(&host, Some(error.to_string())).await;
             }
         }
     }

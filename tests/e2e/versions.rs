@@ -13,12 +13,13 @@ use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 /// Another guest of `tests/guests`, built.
 pub(crate) fn guest(name: &str) -> PathBuf {
     // It builds in the same directory, one after the other.
-    let built = moody().with_file_name(format!("{name}.wasm"));
+    let built = moody().with_file_name(format!("guest_{name}.wasm"));
+    let package = format!("guest-{name}");
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", name]);
+    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", &package]);
     build.current_dir(&guests).env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
     for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET"] {
         build.env_remove(inherited);

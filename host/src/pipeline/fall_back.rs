@@ -122,6 +122,7 @@ async fn fall_back(host: &Arc<Host>, place: &Place) {
                 host.live.store(Arc::new(Live { plugins, ..(*live).clone() }));
                 reach("breaker", "fell-back");
                 host.versions.with(place, |breaker| breaker.fell_back(digest));
+                host.versions.note(host.spool.as_ref(), place, host.clock.now()).await;
                 tracing::warn!(%pipeline, %step, version = %digest.short(12), "the step runs an earlier version of its plugin");
                 wake(host, pipeline).await;
                 return;
