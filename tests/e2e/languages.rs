@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use postroom_mail::{Digest, Name, Octets, Provenance, Timestamp, Uid};
@@ -16,7 +16,7 @@ use toml::Table;
 
 use crate::support::{ARCHIVE, Bench, account, authority, maildrop};
 
-/// What builds never leaves in the repository, and what they read of it.
+/// What building leaves behind; the rest of a project is its sources.
 const MADE: [&str; 4] = ["node_modules", ".venv", "dist", "__pycache__"];
 
 const PAPERS: &str = "[sinks.papers]\ntype = \"directory\"\npath = \"papers\"\n";
@@ -92,14 +92,18 @@ fn work(directory: &Path, words: &[String]) {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&said));
 }
 
+/// Tests of one process build one after the other: they share the directory.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// The component of a language's example, after the example's own tests passed. `None`, and said why, when this machine has not
 /// what its authors need.
 fn built(language: Language) -> Option<PathBuf> {
-    let runs = |program: &&&str| Command::new(program).arg("--version").output().is_err();
-    if let Some(program) = language.programs().iter().find(runs) {
+    let is_missing = |program: &&&str| Command::new(program).arg("--version").output().is_err();
+    if let Some(program) = language.programs().iter().find(is_missing) {
         println!("not tested: plugins in {}, because there is no {program} here", language.name());
         return None;
     }
+    let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let files = sources(&language.example());
     let parts: Vec<&[u8]> = files.iter().flat_map(|(name, octets)| [name.as_bytes(), octets]).collect();
     let key = Digest::of_parts("languages/1", &parts).to_string();
@@ -197,18 +201,13 @@ fn plugins_in_other_languages_want_nothing_but_the_contract() {
         std::fs::copy(component, bench.path("vip.wasm")).expect("a copy");
         let seen = bench.run(&["plugin", "inspect", "./vip.wasm", "--json"]);
         let seen = seen.expect(0).json();
-        let imports: Vec<&str> = seen["imports"]
-            .as_array()
-            .expect("imports")
-            .iter()
-            .map(|import| import["name"].as_str().expect("a name"))
-            .collect();
-        let mut wanted: Vec<_> = ["content", "effects", "log", "mail", "types"]
+        let imports = seen["imports"].as_array().expect("imports").iter();
+        let mut found: Vec<_> =
+            imports.map(|import| import["name"].as_str().expect("a name").to_owned()).collect();
+        let wanted: Vec<_> = ["content", "effects", "log", "mail", "types"]
             .iter()
             .map(|interface| format!("postroom:plugin/{interface}@0.1.0"))
             .collect();
-        let mut found: Vec<_> = imports.iter().map(|import| (*import).to_owned()).collect();
-        wanted.sort();
         found.sort();
         assert_eq!(found, wanted, "{language:?}");
         assert_eq!(seen["description"]["name"], Value::from(language.plugin()));
