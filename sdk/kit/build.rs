@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     list(&mut code, "SDK", "The SDK as a workspace of its own.", &sdk(&root, &out.join("sdk"))?)?;
     templates(&mut code, &root.join(TEMPLATES))?;
     let lock = watched(root.join("Cargo.lock"));
-    writeln!(code, "/// The versions the SDK is tested with.\npub const LOCK: &[u8] = include_bytes!({lock:?});")?;
+    writeln!(
+        code,
+        "/// The versions the SDK is tested with.\npub const LOCK: &[u8] = include_bytes!({lock:?});"
+    )?;
     fs::write(out.join("files.rs"), code)?;
     Ok(())
 }
@@ -51,7 +54,10 @@ fn sdk(root: &Path, out: &Path) -> Result<Files, Box<dyn Error>> {
         let package = manifest::Package::read(&root.join(&path).join("Cargo.toml"))?;
         sources(&root.join(&path), &path, &mut files)?;
         // A crate that lies within another one's directory is no part of it.
-        files.insert(format!("{path}/Cargo.toml"), write(out, &format!("{path}/Cargo.toml"), &package.text())?);
+        files.insert(
+            format!("{path}/Cargo.toml"),
+            write(out, &format!("{path}/Cargo.toml"), &package.text())?,
+        );
         let named = package.inherited();
         waiting.extend(named.iter().filter_map(|name| workspace.path_of(name)));
         used.extend(named);
@@ -68,7 +74,8 @@ fn sources(directory: &Path, name: &str, files: &mut Files) -> Result<(), Box<dy
     watched(directory.to_owned());
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let file_name = entry.file_name().into_string().map_err(|name| format!("{name:?} is no UTF-8 text"))?;
+        let file_name =
+            entry.file_name().into_string().map_err(|name| format!("{name:?} is no UTF-8 text"))?;
         let (path, below) = (entry.path(), format!("{name}/{file_name}"));
         if LEFT_OUT.contains(&file_name.as_str()) || path == directory.join("templates") {
             continue;

@@ -33,9 +33,12 @@ pub(crate) fn run<T>(
         store.data().meter.check()?;
         Ok(UpdateDeadline::Continue(1))
     });
+    // Refused by an engine that does not count, which is every one but that of `plugin bench`.
+    let counts = store.set_fuel(u64::MAX).is_ok();
     let result = catch_unwind(AssertUnwindSafe(|| body(&mut store)));
+    let fuel = if counts { store.get_fuel().ok().map(|left| u64::MAX - left) } else { None };
     let mut invocation = store.into_data();
-    let usage = invocation.meter.usage();
+    let usage = Usage { fuel, ..invocation.meter.usage() };
     let result = match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Cause::of(&error, &invocation.log.stderr_tail())),

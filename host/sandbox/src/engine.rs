@@ -31,11 +31,13 @@ pub struct SandboxConfig {
     pub cache_dir: Option<PathBuf>,
     /// Calls at the same time. More are refused, not queued.
     pub concurrency: u32,
+    /// Count the instructions of guests as fuel. For measuring only: it makes guests slower, and nothing is limited by it.
+    pub fuel: bool,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { cache_dir: None, concurrency: 8 }
+        Self { cache_dir: None, concurrency: 8, fuel: false }
     }
 }
 
@@ -55,7 +57,7 @@ pub(crate) fn build(config: &SandboxConfig) -> Result<(Engine, Allocation), Load
     let cache = config.cache_dir.as_deref().map(open_cache).transpose()?;
     let mut problem = String::new();
     for allocation in [Allocation::PoolWithScan, Allocation::Pool, Allocation::OnDemand] {
-        match Engine::new(&settings(config.concurrency, allocation, cache.clone())) {
+        match Engine::new(&settings(config, allocation, cache.clone())) {
             Ok(engine) => {
                 if allocation != Allocation::PoolWithScan {
                     tracing::info!(?allocation, problem, "guests get their memory in a slower way");
@@ -76,12 +78,12 @@ fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
 }
 
 /// What no plugin needs is switched off; what is off is not there to be attacked.
-fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> Config {
+fn settings(sandbox: &SandboxConfig, allocation: Allocation, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
-        .consume_fuel(false)
+        .consume_fuel(sandbox.fuel)
         .max_wasm_stack(WASM_STACK)
         .memory_reservation(RESERVATION)
         .cache(cache)
@@ -100,7 +102,7 @@ fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> C
         .wasm_stack_switching(false);
     if allocation != Allocation::OnDemand {
         let scan = if allocation == Allocation::PoolWithScan { Enabled::Yes } else { Enabled::No };
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency, scan)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(sandbox.concurrency, scan)));
     }
     config
 }

@@ -85,7 +85,7 @@ impl Context {
 pub(super) fn sandbox(cache: Option<&Path>, workers: usize) -> Result<Sandbox, Failure> {
     // A plugin that asks for parts has the MIME parser run inside its own call; one more for checking a reload.
     let concurrency = u32::try_from(2 * workers + 2).unwrap_or(u32::MAX);
-    Ok(Sandbox::new(&SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency })?)
+    Ok(Sandbox::new(&SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency, fuel: false })?)
 }
 
 /// Opens the state, compiles the plugins, makes the sinks.

@@ -3,6 +3,7 @@
 //! Owns how many run at once and what a failed run costs: that message, never another.
 
 mod chain;
+mod dry;
 mod set;
 mod when;
 
@@ -16,6 +17,7 @@ use postroom_spool::{Leases, MessageLease, Remedy, Spool};
 use tokio::task::JoinSet;
 
 pub use chain::RunFailure;
+pub use dry::dry_run;
 pub use set::{Chain, PluginProblem, PluginSet, bundled_names, plugin_files};
 
 use crate::live::Live;

@@ -46,7 +46,9 @@ impl Workspace {
         workspace.insert("dependencies", Item::Table(dependencies));
         let mut document = DocumentMut::new();
         document.insert("workspace", Item::Table(workspace));
-        format!("# The SDK of Postroom, as the program that wrote it carries it. Not to be edited.\n\n{document}")
+        format!(
+            "# The SDK of Postroom, as the program that wrote it carries it. Not to be edited.\n\n{document}"
+        )
     }
 
     fn dependencies(&self) -> Option<&dyn TableLike> {
@@ -85,5 +87,9 @@ impl Package {
 fn inherited(of: &Item) -> Vec<String> {
     let tables = DEPENDENCIES.iter().filter_map(|key| of.get(key)?.as_table_like());
     let inherits = |item: &Item| item.get("workspace").and_then(Item::as_bool) == Some(true);
-    tables.flat_map(TableLike::iter).filter(|(_, item)| inherits(item)).map(|(name, _)| name.to_owned()).collect()
+    tables
+        .flat_map(TableLike::iter)
+        .filter(|(_, item)| inherits(item))
+        .map(|(name, _)| name.to_owned())
+        .collect()
 }

@@ -47,7 +47,11 @@ pub fn write_sdk(directory: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When there is no template for the language (kind `NotFound`), or a file cannot be written, or is there already.
-pub fn write_project(language: &str, directory: &Path, answers: &Answers<'_>) -> io::Result<Vec<&'static str>> {
+pub fn write_project(
+    language: &str,
+    directory: &Path,
+    answers: &Answers<'_>,
+) -> io::Result<Vec<&'static str>> {
     let found = TEMPLATES.iter().find(|(known, _)| *known == language);
     let files = found.map(|(_, files)| *files).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, format!("there is no template for {language:?}"))
@@ -114,7 +118,9 @@ mod tests {
             assert!(directory.path().join(member).join("src/lib.rs").exists());
         }
         assert!(directory.path().join("sdk/wit/plugin.wit").exists());
-        assert!(!directory.path().join("sdk/templates").exists() && !directory.path().join("sdk/kit").exists());
+        assert!(
+            !directory.path().join("sdk/templates").exists() && !directory.path().join("sdk/kit").exists()
+        );
     }
 
     #[test]
@@ -127,7 +133,10 @@ mod tests {
             for path in &written {
                 let octets = fs::read(directory.path().join(path)).unwrap();
                 let text = String::from_utf8_lossy(&octets);
-                assert!(!["{{name}}", "{{crate}}", "{{sdk}}"].iter().any(|mark| text.contains(mark)), "{path}");
+                assert!(
+                    !["{{name}}", "{{crate}}", "{{sdk}}"].iter().any(|mark| text.contains(mark)),
+                    "{path}"
+                );
             }
             let again = write_project(language, directory.path(), &answers).unwrap_err();
             assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "{language}");
