@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use postroom_mail::{Name, RuleError};
@@ -193,14 +193,17 @@ fn written_path(file: &Path, config: &Path) -> Result<String, Failure> {
 }
 
 fn lacking(change: &Change) -> Failure {
-    let text = format!(
-        "nothing was written: step {} needs settings that were not given: {}",
-        change.step,
-        change.lacking.join(", ")
-    );
-    let first = change.lacking.first().map(String::as_str).unwrap_or_default();
-    Failure::usage(anyhow::anyhow!(text))
-        .hint(format!("give each with --set, for example --set {first}='[\"a\", \"b\"]'"))
+    let settings = change.lacking.join(", ");
+    let text =
+        format!("nothing was written: step {} needs settings that were not given: {settings}", change.step);
+    let hint = match change.lacking.first().map_or("", String::as_str) {
+        "sink" => {
+            "grant the sink it is to use, --grant-sink NAME; any other setting is given with --set KEY=VALUE"
+                .to_owned()
+        }
+        first => format!("give each with --set, its value as in the configuration: --set {first}=VALUE"),
+    };
+    Failure::usage(anyhow::anyhow!(text)).hint(hint)
 }
 
 fn would_break(failure: Failure, candidate: &Path, config: &Path) -> Failure {
@@ -225,9 +228,12 @@ impl Candidate {
         let wrong = |error| {
             Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()))
         };
-        let mode = fs::metadata(place)?.permissions().mode() & 0o777;
-        let mut file = File::options().write(true).create_new(true).mode(mode).open(&path).map_err(wrong)?;
+        let present = fs::metadata(place)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(wrong)?;
         let candidate = Self { path: path.clone(), place: place.to_owned() };
+        // Whoever could read the file, a service under a user of its own perhaps, can read it afterwards too.
+        fchown(&file, Some(present.uid()), Some(present.gid())).map_err(wrong)?;
+        file.set_permissions(present.permissions()).map_err(wrong)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
         Ok(candidate)
     }
