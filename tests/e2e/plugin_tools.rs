@@ -39,8 +39,8 @@ fn fixtures_that_hold_pass_and_the_first_difference_of_the_others_is_shown() {
         .says(&["its own tests pass", "2 cases are as expected"]);
     bench.write("plugin/fixtures/fixture.toml", RULES.replace("label:paper", "label:bill"));
     bench.run(&["plugin", "test", "plugin"]).expect(65).says(&[
-        "ok       other",
-        "FAILED   bill",
+        "ok      other",
+        "FAILED  bill",
         "plugin/fixtures/bill.expected, line 1:\n  - label paper\n  + label bill",
         "1 of 2 cases failed",
     ]);
@@ -50,7 +50,7 @@ fn fixtures_that_hold_pass_and_the_first_difference_of_the_others_is_shown() {
         (&case["difference"]["expected"], &case["difference"]["found"]),
         (&"label paper".into(), &"label bill".into())
     );
-    bench.run(&["plugin", "test", "plugin", "--bless"]).expect(0).says(&["blessed  bill"]);
+    bench.run(&["plugin", "test", "plugin", "--bless"]).expect(0).says(&["blessed bill"]);
     bench.run(&["plugin", "test", "plugin"]).expect(0);
 }
 
@@ -252,7 +252,7 @@ fn mails_beside_the_configuration_are_tested_as_try_would_show_them() {
 
     bench.write("tests/one.expected", "store vault:elsewhere …\n");
     bench.run(&["test"]).expect(65).says(&[
-        "FAILED   one",
+        "FAILED  one",
         "- store vault:elsewhere …",
         "+ store vault:home/",
     ]);

@@ -53,7 +53,8 @@ fn name(text: &str) -> Result<Name, RuleError> {
 pub(super) fn add(context: &Context, args: &Args) -> Outcome {
     let (given, config) = context.load()?;
     let octets = super::read_file(&args.file)?;
-    let sandbox = setup::sandbox(None, 1)?;
+    let cache = config.state.join("compiled");
+    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
     let inspection = inspect(&sandbox, &octets, &args.file)?;
     let path = fs::canonicalize(&given)?;
     let old = fs::read_to_string(&path)?;
