@@ -16,6 +16,8 @@ pub(crate) struct Call<T> {
     pub(crate) queue: Queue,
     pub(crate) log: Vec<LogLine>,
     pub(crate) usage: Usage,
+    /// Instructions the guest executed, where the engine counts them.
+    pub(crate) fuel: Option<u64>,
 }
 
 /// Runs `body` with a store of its own. A panic of a host function is the host's fault and costs one call.
@@ -38,13 +40,13 @@ pub(crate) fn run<T>(
     let result = catch_unwind(AssertUnwindSafe(|| body(&mut store)));
     let fuel = if counts { store.get_fuel().ok().map(|left| u64::MAX - left) } else { None };
     let mut invocation = store.into_data();
-    let usage = Usage { fuel, ..invocation.meter.usage() };
+    let usage = invocation.meter.usage();
     let result = match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Cause::of(&error, &invocation.log.stderr_tail())),
         Err(panic) => Err(Cause::Host(format!("a host function panicked: {}", panic_text(&*panic)))),
     };
-    Call { result, queue: invocation.take_queue(), log: invocation.log.finish(), usage }
+    Call { result, queue: invocation.take_queue(), log: invocation.log.finish(), usage, fuel }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -22,8 +22,6 @@ pub struct Usage {
     pub peak_memory: u64,
     /// Calls of host functions.
     pub host_calls: u64,
-    /// Instructions the guest executed, where the engine counts them; the same at every run of the same work.
-    pub fuel: Option<u64>,
 }
 
 /// Counts one call. Must stay on the thread it was made on.
@@ -81,7 +79,6 @@ impl Meter {
             wall: self.started.1.elapsed().saturating_sub(self.credit.1),
             peak_memory: self.peak,
             host_calls: self.host_calls,
-            fuel: None,
         }
     }
 

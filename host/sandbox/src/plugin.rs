@@ -91,16 +91,7 @@ impl Plugin {
         labels: &[Label],
         kv: &Arc<dyn KvRead>,
     ) -> Result<Outcome, InvokeError> {
-        let work = Work::new(Arc::clone(&self.config), Arc::clone(message), labels.to_vec(), Arc::clone(kv));
-        let call = self.run(Invocation::working(work), |store, guest| {
-            if let Err(problems) = self.configure(store, guest)? {
-                let refused = LoadError::Settings { problems };
-                return Ok(Err(Failure::Permanent(refused.to_string())));
-            }
-            let handle = store.data_mut().push(MessageEntry(Arc::clone(message)))?;
-            guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))
-        });
-        let Call { result, queue, log, usage } = call;
+        let Call { result, queue, log, usage, fuel: _ } = self.call(message, labels, kv);
         let cause = match result {
             Ok(Ok(())) => {
                 return Ok(Outcome {
@@ -117,6 +108,29 @@ impl Plugin {
             Err(cause) => cause,
         };
         Err(InvokeError { cause, log: log.into(), usage })
+    }
+
+    /// Instructions that handling a message takes, whatever becomes of it: the same at every run. `None` unless the sandbox
+    /// counts them ([`SandboxConfig::fuel`](crate::SandboxConfig)).
+    pub fn fuel(&self, message: &Arc<Message>, labels: &[Label], kv: &Arc<dyn KvRead>) -> Option<u64> {
+        self.call(message, labels, kv).fuel
+    }
+
+    fn call(
+        &self,
+        message: &Arc<Message>,
+        labels: &[Label],
+        kv: &Arc<dyn KvRead>,
+    ) -> Call<Result<(), Failure>> {
+        let work = Work::new(Arc::clone(&self.config), Arc::clone(message), labels.to_vec(), Arc::clone(kv));
+        self.run(Invocation::working(work), |store, guest| {
+            if let Err(problems) = self.configure(store, guest)? {
+                let refused = LoadError::Settings { problems };
+                return Ok(Err(Failure::Permanent(refused.to_string())));
+            }
+            let handle = store.data_mut().push(MessageEntry(Arc::clone(message)))?;
+            guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))
+        })
     }
 
     fn run<T>(

@@ -91,7 +91,7 @@ fn measure(
 ) -> Result<Cost, Failure> {
     bar.set_message(mail.name.clone());
     let provenance = timed.provenance(&mail.octets)?;
-    let fuel = counted.run(&provenance, &mail.octets).usage.fuel;
+    let fuel = counted.fuel(&provenance, &mail.octets);
     // The first call pays for what all later ones find warm.
     let first = timed.run(&provenance, &mail.octets);
     let mut cpu: Vec<Duration> = Vec::new();

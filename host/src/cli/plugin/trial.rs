@@ -77,10 +77,20 @@ impl Trial {
         })
     }
 
+    /// Instructions that a mail takes, where the sandbox counts them.
+    pub(super) fn fuel(&self, provenance: &Provenance, octets: &[u8]) -> Option<u64> {
+        let kv: Arc<dyn KvRead> = Arc::new(NoKv);
+        self.plugin.fuel(&self.message(provenance, octets), &[], &kv)
+    }
+
+    fn message(&self, provenance: &Provenance, octets: &[u8]) -> Arc<Message> {
+        let octets: Arc<dyn Octets> = Arc::new(octets.to_vec());
+        Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(&self.mime))))
+    }
+
     /// Handles a mail in a fresh instance, with empty state.
     pub(super) fn run(&self, provenance: &Provenance, octets: &[u8]) -> Tried {
-        let octets: Arc<dyn Octets> = Arc::new(octets.to_vec());
-        let message = Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(&self.mime))));
+        let message = self.message(provenance, octets);
         let kv: Arc<dyn KvRead> = Arc::new(NoKv);
         match self.plugin.handle(&message, &[], &kv) {
             Ok(outcome) => {
