@@ -60,6 +60,12 @@ fn the_dependency_rules_hold() {
         BTreeSet::from(["postroom-contract", "postroom-mail", "postroom-plugin-mime", "postroom-sdk"]),
         "the rules of the host, and no WebAssembly"
     );
+    assert_eq!(
+        of("postroom-fixture"),
+        mail,
+        "fixtures run on the bench and in the sandbox, and know neither"
+    );
+    assert_eq!(of("postroom-kit"), none, "it carries sources, and knows none of them");
     for plugin in ["filter", "attachments", "archive", "forward", "mime"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
     }

@@ -17,6 +17,8 @@ mod memory;
 mod oauth;
 mod operator;
 mod outbox;
+mod plugin_guide;
+mod plugin_tools;
 mod process;
 mod reload;
 mod resources;

@@ -50,7 +50,8 @@ fn host(bench: &Bench) -> Arc<Host> {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     let config = Config::load_in(&bench.path("postroom.toml"), &Environment::default()).expect("it loads");
     let spool = SqliteSpool::open(&config.state).expect("a spool");
-    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: Some(cache), concurrency: 6 }).expect("a sandbox");
+    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: Some(cache), concurrency: 6, fuel: false })
+        .expect("a sandbox");
     let live = Live::build(config, &sandbox).expect("it runs");
     Host::new(live, Arc::new(spool), sandbox, Observer::none())
 }

@@ -16,6 +16,8 @@ use crate::invocation::Invocation;
 pub(crate) struct Returned<T> {
     pub(crate) result: Result<T, Cause>,
     pub(crate) call: Call,
+    /// Instructions the guest executed, where the engine counts them.
+    pub(crate) fuel: Option<u64>,
 }
 
 /// Runs `body` with a store of its own. A panic of a host function is the host's fault and costs one call.
@@ -35,14 +37,17 @@ pub(crate) fn run<T>(
         store.data().call.meter.check()?;
         Ok(UpdateDeadline::Continue(1))
     });
+    // Refused by an engine that does not count, which is every one but that of `plugin bench`.
+    let counts = store.set_fuel(u64::MAX).is_ok();
     let result = catch_unwind(AssertUnwindSafe(|| body(&mut store)));
+    let fuel = if counts { store.get_fuel().ok().map(|left| u64::MAX - left) } else { None };
     let call = store.into_data().into_call();
     let result = match result {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(cause(&error, &call.log.stderr_tail())),
         Err(panic) => Err(Cause::Host(format!("a host function panicked: {}", panic_text(&*panic)))),
     };
-    Returned { result, call }
+    Returned { result, call, fuel }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

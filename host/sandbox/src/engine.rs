@@ -31,11 +31,13 @@ pub struct SandboxConfig {
     pub cache_dir: Option<PathBuf>,
     /// Calls at the same time. More are refused, not queued.
     pub concurrency: u32,
+    /// Count the instructions of guests as fuel. For measuring only: it makes guests slower, and nothing is limited by it.
+    pub fuel: bool,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { cache_dir: None, concurrency: 8 }
+        Self { cache_dir: None, concurrency: 8, fuel: false }
     }
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn build(
 ) -> Result<(Engine, Allocation), LoadError> {
     let mut problem = String::new();
     for allocation in [Allocation::PoolWithScan, Allocation::Pool, Allocation::OnDemand] {
-        match Engine::new(&settings(config.concurrency, allocation, cache.cloned())) {
+        match Engine::new(&settings(config, allocation, cache.cloned())) {
             Ok(engine) => {
                 if allocation != Allocation::PoolWithScan {
                     tracing::info!(?allocation, problem, "guests get their memory in a slower way");
@@ -74,7 +76,8 @@ pub(crate) fn build(
 /// code, so what it compiles is what [`build`]'s engines find.
 pub(crate) fn for_compiling(cache: &Path) -> Result<Engine, LoadError> {
     let cache = open_cache(cache)?;
-    Engine::new(&settings(1, Allocation::OnDemand, Some(cache)))
+    let sandbox = SandboxConfig { concurrency: 1, ..SandboxConfig::default() };
+    Engine::new(&settings(&sandbox, Allocation::OnDemand, Some(cache)))
         .map_err(|error| LoadError::Engine(format!("{error:#}")))
 }
 
@@ -86,12 +89,12 @@ pub(crate) fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
 }
 
 /// What no plugin needs is switched off; what is off is not there to be attacked.
-fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> Config {
+fn settings(sandbox: &SandboxConfig, allocation: Allocation, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
-        .consume_fuel(false)
+        .consume_fuel(sandbox.fuel)
         // Which NaN an operation gives is the processor's choice otherwise, and a plugin could let it decide. Costs a compare
         // and a select for each operation on floats: plugins have few.
         .cranelift_nan_canonicalization(true)
@@ -113,7 +116,7 @@ fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> C
         .wasm_stack_switching(false);
     if allocation != Allocation::OnDemand {
         let scan = if allocation == Allocation::PoolWithScan { Enabled::Yes } else { Enabled::No };
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency, scan)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(sandbox.concurrency, scan)));
     }
     config
 }

@@ -45,7 +45,7 @@ impl Plugin {
 
     /// Lets it check its settings, in an instance that is thrown away.
     pub(crate) fn try_settings(&self) -> Result<(), LoadError> {
-        let Returned { result, call } =
+        let Returned { result, call, fuel: _ } =
             self.run(Invocation::idle(&self.config.limits), |store, guest| self.configure(store, guest));
         match result {
             Ok(Ok(())) => Ok(()),
@@ -67,9 +67,29 @@ impl Plugin {
         labels: &[Label],
         kv: &Arc<dyn KvRead>,
     ) -> Result<Outcome, InvokeError> {
+        let Returned { result, call, fuel: _ } = self.call(message, labels, kv);
+        let admit = |log| self.log_rate.admit(log, Instant::now());
+        match call.end(result) {
+            Ok(outcome) => Ok(Outcome { log: admit(outcome.log), ..outcome }),
+            Err(error) => Err(InvokeError { log: admit(error.log.into()).into(), ..error }),
+        }
+    }
+
+    /// Instructions that handling a message takes, whatever becomes of it: the same at every run. `None` unless the sandbox
+    /// counts them ([`SandboxConfig::fuel`](crate::SandboxConfig)).
+    pub fn fuel(&self, message: &Arc<Message>, labels: &[Label], kv: &Arc<dyn KvRead>) -> Option<u64> {
+        self.call(message, labels, kv).fuel
+    }
+
+    fn call(
+        &self,
+        message: &Arc<Message>,
+        labels: &[Label],
+        kv: &Arc<dyn KvRead>,
+    ) -> Returned<Result<(), Failure>> {
         let step = Arc::clone(&self.config);
         let invocation = Invocation::working(step, Arc::clone(message), labels.to_vec(), Arc::clone(kv));
-        let Returned { result, call } = self.run(invocation, |store, guest| {
+        self.run(invocation, |store, guest| {
             if let Err(problems) = self.configure(store, guest)? {
                 return Ok(Err(Failure::settings(&problems)));
             }
@@ -77,12 +97,7 @@ impl Plugin {
             let answer =
                 guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))?;
             Ok(answer.map_err(failure))
-        });
-        let admit = |log| self.log_rate.admit(log, Instant::now());
-        match call.end(result) {
-            Ok(outcome) => Ok(Outcome { log: admit(outcome.log), ..outcome }),
-            Err(error) => Err(InvokeError { log: admit(error.log.into()).into(), ..error }),
-        }
+        })
     }
 
     fn run<T>(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use postroom_contract::{Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
-use wasmtime::{Cache, Engine};
 use wasmtime::component::{Component as Compiled, Linker};
+use wasmtime::{Cache, Engine};
 
 use crate::bindings::{mime, plugin};
 use crate::call::{self, Returned};
@@ -69,7 +69,14 @@ impl Sandbox {
             let mut linker = Linker::new(&engine);
             link(&mut linker).map(|()| linker).map_err(|error| LoadError::Engine(format!("{error:#}")))
         };
-        Ok(Self { plugin: linker(link_plugin)?, mime: linker(link_mime)?, engine, allocation, cache, apart: None })
+        Ok(Self {
+            plugin: linker(link_plugin)?,
+            mime: linker(link_mime)?,
+            engine,
+            allocation,
+            cache,
+            apart: None,
+        })
     }
 
     /// As [`Sandbox::new`]; but what is not among the compiler's trusted components is compiled by a child, within limits,
@@ -212,7 +219,7 @@ fn granted(import: &Import, config: &StepConfig) -> bool {
 fn describe(pre: &plugin::PluginPre<Invocation>) -> Result<Value, LoadError> {
     // Before admission no limits of a step are known.
     let limits = Limits { memory: MEMORY_MAX, ..Limits::default() };
-    let Returned { result, call } = call::run(pre.engine(), Invocation::idle(&limits), |store| {
+    let Returned { result, call, fuel: _ } = call::run(pre.engine(), Invocation::idle(&limits), |store| {
         pre.instantiate(&mut *store)?.postroom_plugin_handler().call_describe(store)
     });
     let text = result

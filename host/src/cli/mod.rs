@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod init;
+mod judged;
 mod once;
 mod output;
 mod plugin;
@@ -23,6 +24,7 @@ mod setup;
 mod shadow;
 mod signals;
 mod status;
+mod test;
 mod try_message;
 mod why;
 
@@ -90,6 +92,8 @@ pub enum Verb {
     Seen(seen::Verb),
     /// Show exactly what would happen to a message: every step's decision and effect. Sends nothing.
     Try(try_message::Args),
+    /// Run the mails beside the configuration through it, and compare with what is expected of each. Sends nothing.
+    Test(test::Args),
     /// Show how each account and the queue stand, with every message on a server accounted for.
     Status,
     /// Show everything known of one message.
@@ -101,7 +105,7 @@ pub enum Verb {
     Doctor(doctor::Args),
     /// Copy the state to a new directory, beside a running host or not.
     Backup(backup::Args),
-    /// Look at plugins.
+    /// Write, build, test and measure plugins, look into them, and add them to the configuration.
     #[command(subcommand)]
     Plugin(plugin::Verb),
     /// Compile a component from stdin into a cache: what the host runs for plugins of other people.
@@ -164,6 +168,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Auth(args) => auth::auth(&context, &args),
         Verb::Seen(verb) => seen::seen(&context, &verb),
         Verb::Try(args) => try_message::try_message(&context, &args),
+        Verb::Test(args) => test::test(&context, &args),
         Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),

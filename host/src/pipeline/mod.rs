@@ -4,6 +4,7 @@
 
 mod breaker;
 mod chain;
+mod dry;
 mod fall_back;
 mod kept;
 mod set;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 
 pub use breaker::{Course, Open, Record, Version};
 pub use chain::{Conduct, Notes, RunFailure};
+pub use dry::dry_run;
 pub use fall_back::{begin, take_over};
 pub use set::{Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files};
 pub use shadow::{Compared, Difference, How, Report, Shadows};

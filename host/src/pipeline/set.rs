@@ -305,8 +305,9 @@ pub(super) fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> 
     }
 }
 
-fn load_mime(sandbox: &Sandbox) -> Result<Arc<Mime>, PluginProblem> {
-    sandbox.load_mime(postroom_bundle::MIME).map(Arc::new).map_err(|source| PluginProblem::Refused {
+fn load_mime(sandbox: &Sandbox) -> Result<Arc<dyn Parser>, PluginProblem> {
+    let loaded = sandbox.load_mime(postroom_bundle::MIME).map(|mime| Arc::new(mime) as Arc<dyn Parser>);
+    loaded.map_err(|source| PluginProblem::Refused {
         pipeline: own_name("postroom"),
         step: own_name("mime"),
         plugin: "mime".to_owned(),

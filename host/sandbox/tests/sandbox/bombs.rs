@@ -75,7 +75,8 @@ pub(crate) fn wants_another_package() -> Vec<u8> {
 
 /// The name is right, the function has another type.
 pub(crate) fn wants_another_type() -> Vec<u8> {
-    let import = "(import \"postroom:plugin/effects@0.1.0\" (instance (export \"stop\" (func (param \"now\" u32)))))";
+    let import =
+        "(import \"postroom:plugin/effects@0.1.0\" (instance (export \"stop\" (func (param \"now\" u32)))))";
     component(&format!("(component {import} {SHELL})"))
 }
 
@@ -86,7 +87,10 @@ pub(crate) fn wants_more_functions() -> Vec<u8> {
 }
 
 pub(crate) fn imports() -> Vec<u8> {
-    component(&format!("(component {} {SHELL})", repeated(20_000, |at| format!("(import \"a{at}\" (instance))"))))
+    component(&format!(
+        "(component {} {SHELL})",
+        repeated(20_000, |at| format!("(import \"a{at}\" (instance))"))
+    ))
 }
 
 pub(crate) fn exports() -> Vec<u8> {
@@ -142,14 +146,21 @@ pub(crate) fn memories_many() -> Vec<u8> {
 }
 
 pub(crate) fn tables_many() -> Vec<u8> {
-    with_nested(&plugin(""), "(component (core module $m (table 1 funcref)) (core instance (instantiate $m)))", 60)
+    with_nested(
+        &plugin(""),
+        "(component (core module $m (table 1 funcref)) (core instance (instantiate $m)))",
+        60,
+    )
 }
 
 /// Instances of instances: 2^20 in all.
 pub(crate) fn instances_exponential() -> Vec<u8> {
     let mut nested = "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
     for at in 1..=20 {
-        nested = format!("(component $c{at} {nested} (instance (instantiate $c{0})) (instance (instantiate $c{0})))", at - 1);
+        nested = format!(
+            "(component $c{at} {nested} (instance (instantiate $c{0})) (instance (instantiate $c{0})))",
+            at - 1
+        );
     }
     with_nested(&plugin(""), &nested, 1)
 }
@@ -159,7 +170,9 @@ pub(crate) fn functions_many() -> Vec<u8> {
 }
 
 pub(crate) fn data_huge() -> Vec<u8> {
-    plugin("(memory (export \"memory\") 2000) (data (i32.const 131000000) \"x\") (data (i32.const 200000000) \"y\")")
+    plugin(
+        "(memory (export \"memory\") 2000) (data (i32.const 131000000) \"x\") (data (i32.const 200000000) \"y\")",
+    )
 }
 
 /// In one function.

@@ -55,7 +55,7 @@ fn shell(script: &str, limits: CompileLimits) -> Compiler {
 }
 
 fn sandbox(compiler: Compiler) -> Sandbox {
-    let config = SandboxConfig { cache_dir: None, concurrency: 1 };
+    let config = SandboxConfig { cache_dir: None, concurrency: 1, fuel: false };
     Sandbox::with_compiler(&config, compiler).expect("a sandbox")
 }
 
@@ -69,7 +69,8 @@ fn fails(compiler: Compiler, octets: &[u8]) -> CompileError {
 #[test]
 fn what_a_child_compiled_is_found_by_the_parent() {
     let directory = tempfile::tempdir().unwrap();
-    let config = SandboxConfig { cache_dir: Some(directory.path().join("code")), concurrency: 1 };
+    let config =
+        SandboxConfig { cache_dir: Some(directory.path().join("code")), concurrency: 1, fuel: false };
     for _ in 0..2 {
         let sandbox = Sandbox::with_compiler(&config, compiler(CompileLimits::default())).unwrap();
         let component = sandbox.load(&octets("echo")).unwrap_or_else(|error| panic!("{error}"));
@@ -95,7 +96,10 @@ fn compiling_that_takes_too_much_cpu_time_is_given_up() {
     let error = fails(compiler(limits), &bomb);
     println!("{} octets: {error} (after {:?})", bomb.len(), started.elapsed());
     assert!(matches!(error, CompileError::Cpu { limit } if limit == limits.cpu), "{error}");
-    assert!(error.to_string().starts_with("compiling the component took more than 1 s of CPU time"), "{error}");
+    assert!(
+        error.to_string().starts_with("compiling the component took more than 1 s of CPU time"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -105,7 +109,10 @@ fn compiling_that_needs_too_much_memory_is_given_up() {
     let limits = CompileLimits { memory: 128 << 20, ..CompileLimits::default() };
     let error = fails(compiler(limits), &bomb);
     assert!(matches!(error, CompileError::Memory { limit } if limit == limits.memory), "{error}");
-    assert!(error.to_string().starts_with("compiling the component needed more than 128 MiB of memory"), "{error}");
+    assert!(
+        error.to_string().starts_with("compiling the component needed more than 128 MiB of memory"),
+        "{error}"
+    );
 }
 
 #[test]

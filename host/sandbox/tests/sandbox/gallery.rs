@@ -62,8 +62,18 @@ const STACKS: &[Row] = &[
 ];
 
 const TRAPS: &[Row] = &[
-    ("trap-describe", Text, Load, "`describe` failed: trapped: wasm trap: wasm `unreachable` instruction executed"),
-    ("trap-start", Text, Load, "`describe` failed: trapped: wasm trap: wasm `unreachable` instruction executed"),
+    (
+        "trap-describe",
+        Text,
+        Load,
+        "`describe` failed: trapped: wasm trap: wasm `unreachable` instruction executed",
+    ),
+    (
+        "trap-start",
+        Text,
+        Load,
+        "`describe` failed: trapped: wasm trap: wasm `unreachable` instruction executed",
+    ),
     ("trap-post-return", Text, Load, "`describe` failed: trapped: wasm trap: wasm `unreachable`"),
     ("trap-realloc", Text, Admit, "`configure` failed: trapped: wasm trap: wasm `unreachable`"),
     ("trap-divide", Text, Call, "trapped: wasm trap: integer divide by zero"),
@@ -138,7 +148,12 @@ const FLOODS: &[Row] = &[
     ("log-fields", Mode, Refused, "fields"),
     ("random", Mode, Call, "random octets"),
     ("random-large", Mode, Call, "random octets"),
-    ("written", Mode, Refused, "written: quota: octets made by the plugin: asked for 5242880, allowed 4194304"),
+    (
+        "written",
+        Mode,
+        Refused,
+        "written: quota: octets made by the plugin: asked for 5242880, allowed 4194304",
+    ),
     ("doubling", Mode, Refused, "doubled: quota: "),
     ("effects", Mode, Refused, "flood: quota: effects: asked for 257, allowed 256"),
     ("labels", Mode, Refused, "flood: quota: labels: asked for 33, allowed 32"),
@@ -175,8 +190,18 @@ const LOADING: &[Row] = &[
     ("wants-files", Bomb(bombs::wants_files), Load, "no plugin is given: wasi:filesystem/types@0.2.6"),
     ("wants-sockets", Bomb(bombs::wants_sockets), Load, "no plugin is given: wasi:sockets/tcp@0.2.6"),
     ("wants-http", Bomb(bombs::wants_http), Load, "no plugin is given: wasi:http/outgoing-handler@0.2.6"),
-    ("wants-another-version", Bomb(bombs::wants_another_version), Load, "no plugin is given: postroom:plugin/effects@0.2.0"),
-    ("wants-another-package", Bomb(bombs::wants_another_package), Load, "no plugin is given: postroom:plugins/effects@0.1.0"),
+    (
+        "wants-another-version",
+        Bomb(bombs::wants_another_version),
+        Load,
+        "no plugin is given: postroom:plugin/effects@0.2.0",
+    ),
+    (
+        "wants-another-package",
+        Bomb(bombs::wants_another_package),
+        Load,
+        "no plugin is given: postroom:plugins/effects@0.1.0",
+    ),
     ("wants-another-type", Bomb(bombs::wants_another_type), Load, "postroom:plugin/effects@0.1.0"),
     ("wants-more-functions", Bomb(bombs::wants_more_functions), Load, "postroom:plugin/effects@0.1.0"),
     ("description-large", Text, Load, "300000 octets are too many"),
@@ -263,9 +288,7 @@ impl End {
         };
         match self {
             Self::Load(error) | Self::Admit(error) => vec![error.to_string()],
-            Self::Call(error) => {
-                [vec![error.to_string()], error.log.iter().map(line).collect()].concat()
-            }
+            Self::Call(error) => [vec![error.to_string()], error.log.iter().map(line).collect()].concat(),
             Self::Done(outcome) => outcome.log.iter().map(line).collect(),
         }
     }

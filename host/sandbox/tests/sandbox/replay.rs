@@ -55,7 +55,7 @@ fn scripts(sandbox: &Sandbox) -> Vec<String> {
 fn a_replay_is_the_same_in_every_call_engine_and_process() {
     let here = scripts(sandbox());
     assert_eq!(here, scripts(sandbox()), "another call");
-    let other = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 3 }).unwrap();
+    let other = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 3, fuel: false }).unwrap();
     assert_eq!(here, scripts(&other), "another engine");
     let mut child = Command::new(std::env::current_exe().expect("this test"));
     child.args(["replay::the_replay_itself", "--exact", "--ignored", "--nocapture"]);
