@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Grants, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Grants, LoadError, Mime, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
 };
 
 use super::breaker::Version;
