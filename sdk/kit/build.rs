@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What a plugin may name in its `Cargo.toml`; what these depend on by path comes along.
-const CRATES: &[&str] = &["sdk"];
+const CRATES: &[&str] = &["sdk", "sdk/bench"];
 
 /// One directory a language.
 const TEMPLATES: &str = "sdk/templates";

@@ -1,6 +1,6 @@
 //! On the bench: no WebAssembly, no host, plain `cargo test`.
 
-use postroom_sdk::testing::{Bench, Mail, json};
+use postroom_bench::{Bench, Mail, json};
 
 use super::*;
 
