@@ -152,10 +152,12 @@ impl Host {
 
     /// Ends at once: what the old process would still have done is never done.
     pub fn kill(&mut self) {
+        // Its threads are waited for, so that nothing happens while the files are copied.
+        self.journal.end();
+        self.stop();
         let fresh = directory();
         copy(self.root.path(), fresh.path());
         self.journal.follow(fresh.path());
-        self.stop();
         self.root = fresh;
     }
 
@@ -251,11 +253,7 @@ fn copy(from: &Path, to: &Path) {
             fs::create_dir(&target).unwrap();
             copy(&path, &target);
         } else if !path.to_string_lossy().ends_with("-shm") {
-            // SQLite's last connection takes its log away, perhaps in this moment.
-            match fs::copy(&path, target) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                copied => drop(copied.unwrap()),
-            }
+            fs::copy(&path, target).unwrap();
         }
     }
 }

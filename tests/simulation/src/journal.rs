@@ -101,6 +101,7 @@ struct State {
     operations: usize,
     fault: Option<Fault>,
     hit: bool,
+    ended: bool,
 }
 
 /// The journal of one run.
@@ -110,7 +111,15 @@ pub struct Journal(Mutex<State>);
 impl Journal {
     /// Operations below `root` are taken down from now on; those below an earlier one are not any more.
     pub fn follow(&self, root: &Path) {
-        self.state().root = root.to_owned();
+        let mut state = self.state();
+        state.root = root.to_owned();
+        state.ended = false;
+    }
+
+    /// The process has ended: what is left of it changes nothing any more, and nothing is taken down, until
+    /// [`Journal::follow`].
+    pub fn end(&self) {
+        self.state().ended = true;
     }
 
     /// Arms a fault.
@@ -179,6 +188,9 @@ impl Watch for Journal {
     fn before(&self, path: &Path, op: &Op<'_>) -> Result<(), Refusal> {
         let mut state = self.state();
         let Ok(path) = path.strip_prefix(&state.root).map(Path::to_owned) else { return Ok(()) };
+        if state.ended {
+            return Err(Refusal { errno: Errno::IO.raw_os_error(), octets: 0 });
+        }
         let number = state.operations;
         state.operations += 1;
         let refused = state.fault.filter(|fault| strikes(fault, number, op));
