@@ -27,7 +27,7 @@ struct Row {
 fn main() -> anyhow::Result<()> {
     let small = Arc::new(mail(4 << 10));
     let usual = Arc::new(mail(50 << 10));
-    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 2 })?;
+    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 2, fuel: false })?;
     let mime = Arc::new(sandbox.load_mime(postroom_bundle::MIME)?);
     let noop = std::fs::read(guest("noop", "wasm32-wasip2")?)?;
     let noop = sandbox.load(&noop)?;

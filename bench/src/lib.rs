@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_mail::{Digest, Name, Octets, Provenance, Timestamp, Uid};
-use postroom_sandbox::{Grants, Limits, Message, Mime, SinkKind, StepConfig};
+use postroom_sandbox::{Grants, Limits, Message, Mime, Parser, SinkKind, StepConfig};
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of this thread.
@@ -50,7 +50,7 @@ pub fn message(octets: &Arc<Vec<u8>>, mime: Option<&Arc<Mime>>) -> anyhow::Resul
         retrieved: Timestamp(1_790_000_000_123),
     };
     let octets: Arc<dyn Octets> = Arc::clone(octets) as Arc<dyn Octets>;
-    Ok(Arc::new(Message::new(provenance, octets, mime.cloned())))
+    Ok(Arc::new(Message::new(provenance, octets, mime.map(|mime| Arc::clone(mime) as Arc<dyn Parser>))))
 }
 
 /// A step with one sink of each kind.
