@@ -43,6 +43,8 @@ pub mod content;
 pub mod date;
 pub mod effects;
 pub mod fault;
+#[cfg(feature = "glob")]
+pub mod glob;
 pub mod kv;
 pub mod log;
 pub mod message;
