@@ -2,7 +2,7 @@
 // octet by octet, since its text would be ten times as long.
 
 /// Has the name of a handler, and `functions` functions of four times `rounds` instructions, none of them ever called.
-pub fn component(functions: u32, rounds: u32) -> Vec<u8> {
+pub(crate) fn component(functions: u32, rounds: u32) -> Vec<u8> {
     let handler = "postroom:plugin/handler@0.1.0";
     // An instance of no exports, exported under the handler's name (kind 5, index 0, no type).
     let export = [&[1, 0][..], &vector(handler.as_bytes()), &[5, 0, 0]].concat();
@@ -31,7 +31,7 @@ fn module(functions: u32, rounds: u32) -> Vec<u8> {
     .concat()
 }
 
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], vector(content)].concat()
 }
 
@@ -40,7 +40,7 @@ fn vector(content: &[u8]) -> Vec<u8> {
 }
 
 /// Unsigned LEB128.
-pub fn leb(mut value: u32) -> Vec<u8> {
+pub(crate) fn leb(mut value: u32) -> Vec<u8> {
     let mut octets = Vec::new();
     loop {
         let low = (value & 0x7f) as u8;
