@@ -45,9 +45,9 @@ impl CompileLimits {
     /// The most that can be configured.
     pub const MAX: Self = Self { cpu: Duration::from_secs(120), memory: 4 << 30 };
 
-    /// Elapsed time: a busy machine may give the child a sixth of a processor.
+    /// Elapsed time: a busy machine may give the child a tenth of a processor.
     fn wall(self) -> Duration {
-        self.cpu * 6
+        self.cpu * 10
     }
 }
 
@@ -173,7 +173,9 @@ fn judge(status: ExitStatus, told: &str, limits: CompileLimits) -> Result<(), Lo
     let error = match (status.code(), status.signal()) {
         (Some(0), _) => return Ok(()),
         (_, Some(signal)) if signal == cpu_time => CompileError::Cpu { limit: limits.cpu },
-        _ if is_memory.iter().any(|sign| told.contains(sign)) => CompileError::Memory { limit: limits.memory },
+        _ if is_memory.iter().any(|sign| told.contains(sign)) => {
+            CompileError::Memory { limit: limits.memory }
+        }
         (Some(code), _) if code == i32::from(REFUSED) => return Err(LoadError::Refused(neutral(told, 2000))),
         _ => CompileError::Crashed(format!("{status}: {}", neutral(told, 500))),
     };
@@ -185,13 +187,16 @@ fn judge(status: ExitStatus, told: &str, limits: CompileLimits) -> Result<(), Lo
 /// # Errors
 /// When they are no component, or the engine refuses them. What passes the limits ends the process.
 pub fn compile_stdin(cache: &Path, limits: CompileLimits, input: impl Read) -> Result<(), LoadError> {
-    limit_process(limits).map_err(|error| LoadError::Engine(format!("no limits for the compiler: {error}")))?;
+    limit_process(limits)
+        .map_err(|error| LoadError::Engine(format!("no limits for the compiler: {error}")))?;
     let mut octets = Vec::new();
     let read = input.take(SIZE_CAP + 1).read_to_end(&mut octets);
     read.map_err(|error| LoadError::Engine(format!("the component cannot be read: {error}")))?;
     check_kind(&octets)?;
     let engine = engine::for_compiling(cache)?;
-    Component::from_binary(&engine, &octets).map(drop).map_err(|error| LoadError::Refused(format!("{error:#}")))
+    Component::from_binary(&engine, &octets)
+        .map(drop)
+        .map_err(|error| LoadError::Refused(format!("{error:#}")))
 }
 
 /// Of the whole process, for good. Memory is what is private and writable: code and reservations count for nothing.

@@ -241,7 +241,10 @@ mod tests {
         for name in names {
             let limits: Limits = serde_json::from_str(&format!(r#"{{"{name}":4294967295}}"#)).unwrap();
             let text = limits.check().expect_err(&name);
-            assert!(text.starts_with(&format!("limit {name} ")) && text.contains("is out of range"), "{text}");
+            assert!(
+                text.starts_with(&format!("limit {name} ")) && text.contains("is out of range"),
+                "{text}"
+            );
         }
     }
 

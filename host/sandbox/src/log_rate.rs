@@ -74,7 +74,10 @@ mod tests {
         assert_eq!(rate.admit(lines(8), start).len(), 8);
         let admitted = rate.admit(lines(5), start);
         assert_eq!(admitted.len(), 3);
-        assert_eq!(admitted[2].message, "3 log lines were dropped: the step logged more than 100 octets a minute");
+        assert_eq!(
+            admitted[2].message,
+            "3 log lines were dropped: the step logged more than 100 octets a minute"
+        );
         assert_eq!(rate.admit(lines(1), start).len(), 1, "only that it was dropped");
         assert!(rate.admit(Vec::new(), start).is_empty());
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
-use wasmtime::{Cache, Engine};
 use wasmtime::component::{Component as Compiled, Linker};
+use wasmtime::{Cache, Engine};
 
 use crate::bindings::{mime, plugin};
 use crate::call;
@@ -70,7 +70,14 @@ impl Sandbox {
             let mut linker = Linker::new(&engine);
             link(&mut linker).map(|()| linker).map_err(|error| LoadError::Engine(format!("{error:#}")))
         };
-        Ok(Self { plugin: linker(link_plugin)?, mime: linker(link_mime)?, engine, allocation, cache, apart: None })
+        Ok(Self {
+            plugin: linker(link_plugin)?,
+            mime: linker(link_mime)?,
+            engine,
+            allocation,
+            cache,
+            apart: None,
+        })
     }
 
     /// As [`Sandbox::new`]; but what is not among the compiler's trusted components is compiled by a child, within limits,

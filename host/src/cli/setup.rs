@@ -112,7 +112,8 @@ pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Fail
     let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::open(&config.state)?);
     precautions::warn_of_ground(&config.state);
     reach("start", "spool");
-    let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers, config.limits.compile)?;
+    let sandbox =
+        sandbox(Some(&config.state.join("compiled")), config.limits.workers, config.limits.compile)?;
     reach("start", "sandbox");
     let live = Live::build(config, &sandbox)?;
     reach("start", "live");

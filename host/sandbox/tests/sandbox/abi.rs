@@ -18,7 +18,8 @@ fn root() -> PathBuf {
 /// The directories of `tests/abi`, one a version.
 fn versions() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("tests/abi")).expect("the corpus");
-    let mut versions: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()).collect();
+    let mut versions: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir()).collect();
     versions.sort();
     assert!(!versions.is_empty());
     versions
@@ -60,13 +61,22 @@ fn components_of_every_version_run_as_they_did() {
         let outcome = run(&version.join("receipts.wasm"), r#"{"sink":"vault","words":["receipt"]}"#);
         assert_eq!(outcome.labels[0].as_str(), "receipt");
         let [effect] = &outcome.effects[..] else { panic!("{:?}", outcome.effects) };
-        assert!(matches!(&effect.action, Action::Store { key, .. } if key.as_str().ends_with("evil.pdf")), "{effect:?}");
+        assert!(
+            matches!(&effect.action, Action::Store { key, .. } if key.as_str().ends_with("evil.pdf")),
+            "{effect:?}"
+        );
         assert_eq!(effect.size, 8);
 
-        let outcome = run(&version.join("archive.wasm"), r#"{"sink":"vault","key":"{account}/{date:%Y}/{sha256:16}.eml"}"#);
+        let outcome = run(
+            &version.join("archive.wasm"),
+            r#"{"sink":"vault","key":"{account}/{date:%Y}/{sha256:16}.eml"}"#,
+        );
         let [effect] = &outcome.effects[..] else { panic!("{:?}", outcome.effects) };
         assert_eq!(effect.size, MAIL.len() as u64);
-        assert!(matches!(&effect.action, Action::Store { key, .. } if key.as_str().starts_with("home/2026/")), "{effect:?}");
+        assert!(
+            matches!(&effect.action, Action::Store { key, .. } if key.as_str().starts_with("home/2026/")),
+            "{effect:?}"
+        );
     }
 }
 
@@ -90,18 +100,33 @@ fn a_change_of_the_contract_is_noticed() {
     };
     // Allowed: a new function of an imported interface, a new interface.
     assert_eq!(changed("  stop: func();", "  stop: func();\n  go: func();"), Vec::<String>::new());
-    assert_eq!(changed("interface log {", "interface more { a: func(); }\ninterface log {"), Vec::<String>::new());
+    assert_eq!(
+        changed("interface log {", "interface more { a: func(); }\ninterface log {"),
+        Vec::<String>::new()
+    );
     // Not allowed.
     let cases = [
         ("  stop: func();", "", "effects.stop is gone"),
         ("  retry-after: func(seconds: u32);", "  retry-after: func(seconds: u64);", "effects.retry-after"),
-        ("record address { name: option<string>, email: string }", "record address { name: string, email: string }", "types.address"),
-        ("enum level { trace, debug, info, warn, error }", "enum level { trace, debug, info, warn, error, fatal }", "types.level"),
+        (
+            "record address { name: option<string>, email: string }",
+            "record address { name: string, email: string }",
+            "types.address",
+        ),
+        (
+            "enum level { trace, debug, info, warn, error }",
+            "enum level { trace, debug, info, warn, error, fatal }",
+            "types.level",
+        ),
         ("    missing,\n", "    missing,\n    gone,\n", "types.fault"),
         ("  describe: func() -> string;", "  describe: func() -> string;\n  more: func();", "handler"),
         ("  import kv;\n", "", "world plugin no longer imports"),
         ("  export handler;\n}", "  export handler;\n  export more: func();\n}", "world plugin exports"),
-        ("    size: func() -> u64;\n    /// Lower", "    size: func() -> u32;\n    /// Lower", "content.[method]blob.size"),
+        (
+            "    size: func() -> u64;\n    /// Lower",
+            "    size: func() -> u32;\n    /// Lower",
+            "content.[method]blob.size",
+        ),
     ];
     for (from, to, says) in cases {
         let problems = changed(from, to);
@@ -127,12 +152,15 @@ struct Contract {
 
 impl Contract {
     fn read(path: &Path) -> Self {
-        Self::parse(&std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        Self::parse(
+            &std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        )
     }
 
     fn parse(text: &str) -> Self {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("plugin.wit", text).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+        let package =
+            resolve.push_str("plugin.wit", text).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
         Self { resolve, package }
     }
 
@@ -211,7 +239,8 @@ impl Contract {
                 FunctionKind::Constructor(_) => "constructor",
                 _ => "async",
             };
-            let params = function.params.iter().map(|param| format!("{}: {}", param.name, self.used(&param.ty)));
+            let params =
+                function.params.iter().map(|param| format!("{}: {}", param.name, self.used(&param.ty)));
             let params: Vec<_> = params.collect();
             let result = function.result.as_ref().map(|result| self.used(result));
             (function.name.clone(), format!("{kind}({}) -> {result:?}", params.join(", ")))

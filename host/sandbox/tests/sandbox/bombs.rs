@@ -82,7 +82,8 @@ pub(crate) fn wants_another_package() -> Vec<u8> {
 
 /// The name is right, the function has another type.
 pub(crate) fn wants_another_type() -> Vec<u8> {
-    let import = "(import \"postroom:plugin/effects@0.1.0\" (instance (export \"stop\" (func (param \"now\" u32)))))";
+    let import =
+        "(import \"postroom:plugin/effects@0.1.0\" (instance (export \"stop\" (func (param \"now\" u32)))))";
     component(&format!("(component {import} {SHELL})"))
 }
 
@@ -93,7 +94,10 @@ pub(crate) fn wants_more_functions() -> Vec<u8> {
 }
 
 pub(crate) fn imports() -> Vec<u8> {
-    component(&format!("(component {} {SHELL})", repeated(1500, |at| format!("(import \"a{at}\" (instance))"))))
+    component(&format!(
+        "(component {} {SHELL})",
+        repeated(1500, |at| format!("(import \"a{at}\" (instance))"))
+    ))
 }
 
 pub(crate) fn exports() -> Vec<u8> {
@@ -153,14 +157,21 @@ pub(crate) fn memories_many() -> Vec<u8> {
 }
 
 pub(crate) fn tables_many() -> Vec<u8> {
-    with_nested(&plugin(""), "(component (core module $m (table 1 funcref)) (core instance (instantiate $m)))", 60)
+    with_nested(
+        &plugin(""),
+        "(component (core module $m (table 1 funcref)) (core instance (instantiate $m)))",
+        60,
+    )
 }
 
 /// Instances of instances: 2^20 in all.
 pub(crate) fn instances_exponential() -> Vec<u8> {
     let mut nested = "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
     for at in 1..=20 {
-        nested = format!("(component $c{at} {nested} (instance (instantiate $c{0})) (instance (instantiate $c{0})))", at - 1);
+        nested = format!(
+            "(component $c{at} {nested} (instance (instantiate $c{0})) (instance (instantiate $c{0})))",
+            at - 1
+        );
     }
     with_nested(&plugin(""), &nested, 1)
 }
@@ -180,37 +191,42 @@ pub(crate) fn giant_function() -> Vec<u8> {
 }
 
 pub(crate) fn data_huge() -> Vec<u8> {
-    plugin("(memory (export \"memory\") 2000) (data (i32.const 131000000) \"x\") (data (i32.const 200000000) \"y\")")
+    plugin(
+        "(memory (export \"memory\") 2000) (data (i32.const 131000000) \"x\") (data (i32.const 200000000) \"y\")",
+    )
+}
+
+/// A plugin with another module inside.
+fn nested_module(fields: &str) -> Vec<u8> {
+    let module = format!("(component (core module $m {fields}) (core instance (instantiate $m)))");
+    with_nested(&plugin(""), &module, 1)
 }
 
 /// In one function.
 pub(crate) fn locals_many() -> Vec<u8> {
-    plugin(&format!("(func (local {}))", "i64 ".repeat(60_000)))
+    nested_module(&format!("(func (local {}))", "i64 ".repeat(60_000)))
 }
 
 pub(crate) fn parameters_many() -> Vec<u8> {
-    plugin(&format!("(func (param {}))", "i64 ".repeat(2000)))
+    nested_module(&format!("(func (param {}))", "i64 ".repeat(2000)))
 }
 
 pub(crate) fn branches_giant() -> Vec<u8> {
-    plugin(&format!("(func (param i32) (block (br_table {} (local.get 0))))", "0 ".repeat(200_000)))
+    nested_module(&format!("(func (param i32) (block (br_table {} (local.get 0))))", "0 ".repeat(200_000)))
 }
 
 pub(crate) fn names_giant() -> Vec<u8> {
-    plugin(&format!("(func (export \"{}\"))", "n".repeat(200_000)))
+    nested_module(&format!("(func (export \"{}\"))", "n".repeat(200_000)))
 }
 
 pub(crate) fn memory_64() -> Vec<u8> {
-    let module = "(component (core module $m (memory i64 1)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory i64 1)")
 }
 
 pub(crate) fn memory_shared() -> Vec<u8> {
-    let module = "(component (core module $m (memory 1 2 shared)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory 1 2 shared)")
 }
 
 pub(crate) fn two_memories() -> Vec<u8> {
-    let module = "(component (core module $m (memory 1) (memory 1)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory 1) (memory 1)")
 }

@@ -95,7 +95,10 @@ fn compiling_that_takes_too_much_cpu_time_is_given_up() {
     let error = fails(compiler(limits), &bomb);
     println!("{} octets: {error} (after {:?})", bomb.len(), started.elapsed());
     assert!(matches!(error, CompileError::Cpu { limit } if limit == limits.cpu), "{error}");
-    assert!(error.to_string().starts_with("compiling the component took more than 1 s of CPU time"), "{error}");
+    assert!(
+        error.to_string().starts_with("compiling the component took more than 1 s of CPU time"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -105,7 +108,10 @@ fn compiling_that_needs_too_much_memory_is_given_up() {
     let limits = CompileLimits { memory: 128 << 20, ..CompileLimits::default() };
     let error = fails(compiler(limits), &bomb);
     assert!(matches!(error, CompileError::Memory { limit } if limit == limits.memory), "{error}");
-    assert!(error.to_string().starts_with("compiling the component needed more than 128 MiB of memory"), "{error}");
+    assert!(
+        error.to_string().starts_with("compiling the component needed more than 128 MiB of memory"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -29,7 +29,8 @@ struct Held {
 impl Held {
     fn now() -> Self {
         let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
-        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("resident pages");
+        let pages: u64 =
+            statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("resident pages");
         let entries = |path: &str| std::fs::read_dir(path).expect(path).count() as u64;
         let mappings = std::fs::read_to_string("/proc/self/maps").expect("maps").lines().count() as u64;
         Self {

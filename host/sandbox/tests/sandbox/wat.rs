@@ -41,7 +41,8 @@ const DEFAULTS: [(&str, &str); 6] = [
 /// The component of `tests/guests/wat/NAME.wat`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/wat").join(name);
-    let fields = std::fs::read_to_string(path.with_extension("wat")).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let fields =
+        std::fs::read_to_string(path.with_extension("wat")).unwrap_or_else(|error| panic!("{name}: {error}"));
     plugin(&fields)
 }
 
