@@ -12,6 +12,7 @@ pub(crate) mod plugin {
             "postroom:plugin/content.writer": crate::blob::Writer,
             "postroom:plugin/mail.message": crate::message::MessageEntry,
             "postroom:plugin/mail.part": crate::message::PartEntry,
+            "postroom:plugin/fetch.response": crate::host::fetch::Response,
         },
         trappable_error_type: { "postroom:plugin/types.fault" => crate::refusal::Refusal },
     });

@@ -9,6 +9,7 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTabl
 
 use crate::bindings::{baseline, mime, plugin};
 use crate::blob::Cursors;
+use crate::fetch::{Fetch, NoFetch, Spent};
 use crate::grants::StepConfig;
 use crate::host::baseline::Ambience;
 use crate::kv::KvRead;
@@ -40,6 +41,8 @@ pub(crate) struct Work {
     /// Labels of earlier steps.
     pub(crate) earlier: Vec<Label>,
     pub(crate) kv: Arc<dyn KvRead>,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) spent: Spent,
     pub(crate) queue: Queue,
 }
 
@@ -70,7 +73,12 @@ impl Work {
         earlier: Vec<Label>,
         kv: Arc<dyn KvRead>,
     ) -> Self {
-        Self { step, message, earlier, kv, queue: Queue::default() }
+        let fetch = Arc::new(NoFetch::new("nobody makes calls here"));
+        Self { step, message, earlier, kv, fetch, spent: Spent::default(), queue: Queue::default() }
+    }
+
+    pub(crate) fn with_fetch(self, fetch: &Arc<dyn Fetch>) -> Self {
+        Self { fetch: Arc::clone(fetch), ..self }
     }
 
     pub(crate) fn id_of(&self, sink: &Name, action: &Action, digest: &Digest) -> EffectId {
@@ -90,7 +98,8 @@ impl Invocation {
         let step = &work.step;
         let parts =
             [step.pipeline.as_str().as_bytes(), step.step.as_str().as_bytes(), &work.message.id().0.0];
-        let ambience = Ambience::new(Digest::of_parts("seed/1", &parts), work.message.provenance().retrieved);
+        let ambience = Ambience::new(Digest::of_parts("seed/1", &parts), work.message.provenance().retrieved)
+            .with_entropy(step.grants.entropy);
         let limits = work.step.limits.clone();
         Self::new(&limits, Some(work), ambience)
     }

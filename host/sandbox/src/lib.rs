@@ -14,6 +14,7 @@ mod call;
 mod component;
 mod engine;
 mod error;
+mod fetch;
 mod grants;
 mod host;
 mod invocation;
@@ -30,6 +31,9 @@ mod sandbox;
 pub use component::{Capability, Import, SIZE_CAP};
 pub use engine::{Allocation, SandboxConfig};
 pub use error::{Cause, InvokeError, LoadError};
+pub use fetch::{
+    Fetch, FetchAnswer, FetchError, FetchMethod, FetchPath, FetchRequest, NoFetch, RecordedFetch,
+};
 pub use grants::{Grants, SinkKind, StepConfig};
 pub use kv::{KvRead, NoKv};
 pub use limits::{Limits, MEMORY_MAX};

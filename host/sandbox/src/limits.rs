@@ -55,6 +55,14 @@ pub struct Limits {
     /// Octets of a `kv` value.
     #[serde(deserialize_with = "size")]
     pub kv_value: u64,
+    /// Calls of `fetch`.
+    pub fetch_calls: u32,
+    /// Octets that all calls of `fetch` send together, and as many that they are answered: bodies only.
+    #[serde(deserialize_with = "size")]
+    pub fetch_octets: u64,
+    /// Elapsed time of all calls of `fetch` together; it is part of `wall`.
+    #[serde(deserialize_with = "time")]
+    pub fetch_time: Duration,
 }
 
 impl Default for Limits {
@@ -76,6 +84,9 @@ impl Default for Limits {
             kv_ops: 64,
             kv_key: 256,
             kv_value: 64 << 10,
+            fetch_calls: 16,
+            fetch_octets: 1 << 20,
+            fetch_time: Duration::from_secs(10),
         }
     }
 }
@@ -87,7 +98,7 @@ impl Limits {
     /// A text for the operator.
     pub fn check(&self) -> Result<(), String> {
         let seconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let bounds: [(&str, u64, u64, u64); 9] = [
+        let bounds: [(&str, u64, u64, u64); 12] = [
             ("memory", self.memory, 1 << 20, MEMORY_MAX),
             ("cpu (milliseconds)", seconds(self.cpu), 1, 30_000),
             ("wall (milliseconds)", seconds(self.wall), 1, 300_000),
@@ -97,6 +108,9 @@ impl Limits {
             ("log-octets", self.log_octets, 0, 1 << 20),
             ("handles", self.handles.into(), 16, 65_536),
             ("hostcall-octets", self.hostcall_octets, 4096, 64 << 20),
+            ("fetch-calls", self.fetch_calls.into(), 0, 256),
+            ("fetch-octets", self.fetch_octets, 0, 16 << 20),
+            ("fetch-time (milliseconds)", seconds(self.fetch_time), 1, 60_000),
         ];
         match bounds.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             None => Ok(()),

@@ -1,5 +1,6 @@
 //! A plugin admitted to a step: a component, what it may do, and its settings.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::bindings::plugin::Plugin as Guest;
 use crate::bindings::plugin::exports::postroom::plugin::handler::Failure;
 use crate::call::{self, Call};
 use crate::error::{Cause, InvokeError, LoadError};
+use crate::fetch::{Fetch, NoFetch};
 use crate::grants::StepConfig;
 use crate::invocation::{Invocation, Work};
 use crate::kv::KvRead;
@@ -24,10 +26,11 @@ const TEXT: usize = 1000;
 const PROBLEMS: usize = 50;
 
 /// A plugin, ready to be called. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
     component: Component,
     config: Arc<StepConfig>,
+    fetch: Arc<dyn Fetch>,
 }
 
 /// What a call asked for. Nothing of it has happened.
@@ -53,7 +56,14 @@ type Problems = Vec<(String, String)>;
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
-        Self { component, config: Arc::new(config) }
+        let fetch = Arc::new(NoFetch::new("nobody makes calls here"));
+        Self { component, config: Arc::new(config), fetch }
+    }
+
+    /// Who makes its calls of `fetch`. Without this nobody does, and they are refused.
+    #[must_use]
+    pub fn with_fetch(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch, ..self }
     }
 
     /// The component it runs.
@@ -92,6 +102,7 @@ impl Plugin {
         kv: &Arc<dyn KvRead>,
     ) -> Result<Outcome, InvokeError> {
         let work = Work::new(Arc::clone(&self.config), Arc::clone(message), labels.to_vec(), Arc::clone(kv));
+        let work = work.with_fetch(&self.fetch);
         let call = self.run(Invocation::working(work), |store, guest| {
             if let Err(problems) = self.configure(store, guest)? {
                 let refused = LoadError::Settings { problems };
@@ -141,6 +152,12 @@ impl Plugin {
             let shown = problems.iter().take(PROBLEMS);
             shown.map(|(path, problem)| (neutral(path, TEXT), neutral(problem, TEXT))).collect()
         }))
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("component", &self.component).field("config", &self.config).finish_non_exhaustive()
     }
 }
 

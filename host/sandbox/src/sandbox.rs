@@ -158,15 +158,14 @@ impl Component {
     /// When it does not, or a limit is out of range.
     pub fn admit(&self, config: StepConfig) -> Result<Plugin, LoadError> {
         config.limits.check().map_err(LoadError::Limits)?;
-        let ungranted: Vec<String> = self
-            .outline
-            .imports
-            .iter()
-            .filter(|import| !granted(import, &config))
-            .map(|i| i.name.clone())
-            .collect();
+        let wanted = self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
+        let (ungranted, capabilities): (Vec<String>, Vec<Capability>) = wanted
+            .filter(|(_, capability)| !config.grants.allow(*capability))
+            .map(|(name, capability)| (name.clone(), capability))
+            .unzip();
         if !ungranted.is_empty() {
-            return Err(LoadError::Ungranted { imports: ungranted, line: config.grants.line_with_kv() });
+            let line = config.grants.line_with_all(&capabilities);
+            return Err(LoadError::Ungranted { imports: ungranted, line });
         }
         let plugin = Plugin::new(self.clone(), config);
         plugin.try_settings()?;
@@ -177,13 +176,6 @@ impl Component {
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Component").field("digest", &self.outline.digest).finish_non_exhaustive()
-    }
-}
-
-fn granted(import: &Import, config: &StepConfig) -> bool {
-    match import.capability {
-        None => true,
-        Some(Capability::Kv) => config.grants.kv,
     }
 }
 

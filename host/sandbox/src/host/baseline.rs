@@ -1,13 +1,14 @@
 //! The inert baseline: what ordinary guests import from WASI, without any authority behind it.
 //!
 //! The environment and the arguments are empty and stdin is closed. Output goes to the plugin's log. `exit` ends the
-//! call with its code. Random octets come from a seed, the wall clock stands at the time of retrieval, and the
+//! call with its code. Random octets come from a seed (unless `entropy` is granted), the wall clock stands at the time of retrieval, and the
 //! monotonic clock moves only when the guest sleeps, which takes no time: so the same message gives the same plan.
 //!
 //! Why not the stock WASI implementation: it brings files, sockets, an async runtime and real clocks into the
 //! process, and each of them then has to be switched off. What was never linked cannot be switched on.
 
 use postroom_mail::{Digest, Timestamp};
+use rustix::rand::{GetRandomFlags, getrandom};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -44,6 +45,8 @@ pub struct Timer {
 pub(crate) struct Ambience {
     seed: Digest,
     drawn: u64,
+    /// Granted: `wasi:random/random` is the system's.
+    entropy: bool,
     now: Timestamp,
     monotonic: u64,
 }
@@ -51,7 +54,26 @@ pub(crate) struct Ambience {
 impl Ambience {
     /// Everything follows from the seed and the time.
     pub(crate) fn new(seed: Digest, now: Timestamp) -> Self {
-        Self { seed, drawn: 0, now, monotonic: 0 }
+        Self { seed, drawn: 0, entropy: false, now, monotonic: 0 }
+    }
+
+    /// Whether what is asked for as secure randomness comes from the system. Insecure randomness never does: hash maps
+    /// are seeded with it, and their order is to be the same each time.
+    pub(crate) fn with_entropy(self, entropy: bool) -> Self {
+        Self { entropy, ..self }
+    }
+
+    fn secure(&mut self, len: u64) -> Result<Vec<u8>> {
+        if !self.entropy || len > RANDOM_CAP {
+            return self.random(len);
+        }
+        let mut octets = vec![0; len as usize];
+        let mut filled = 0;
+        while filled < octets.len() {
+            let read = getrandom(&mut octets[filled..], GetRandomFlags::empty());
+            filled += read.map_err(|error| Breach::Host(format!("the system gives no randomness: {error}")))?;
+        }
+        Ok(octets)
     }
 
     fn random(&mut self, len: u64) -> Result<Vec<u8>> {
@@ -282,11 +304,12 @@ impl io::streams::HostOutputStream for Invocation {
 
 impl random::random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.ambience.random(len)
+        self.ambience.secure(len)
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.ambience.random_u64())
+        let octets = self.ambience.secure(8)?;
+        Ok(octets.into_iter().fold(0, |value, octet| value << 8 | u64::from(octet)))
     }
 }
 

@@ -53,7 +53,7 @@ fn call(size: u64, limits: Limits) -> (Invocation, Arc<Counted>) {
     let step = StepConfig {
         pipeline: name("p"),
         step: name("s"),
-        grants: Grants { sinks, discard: false, kv: false },
+        grants: Grants { sinks, ..Grants::default() },
         limits,
         required: true,
         settings: String::new(),
