@@ -42,6 +42,7 @@ pub mod content;
 pub mod date;
 pub mod effects;
 pub mod fault;
+pub mod fetch;
 pub mod kv;
 pub mod log;
 pub mod message;
@@ -74,7 +75,7 @@ pub mod prelude {
     pub use crate::plugin::Plugin;
     pub use crate::size::Size;
     pub use crate::template::{MessageTemplate, PartTemplate};
-    pub use crate::{effects, kv, log};
+    pub use crate::{effects, fetch, kv, log};
 }
 
 /// Makes a type the plugin of this crate: `export!(MyPlugin)`, once, where the type implements [`Plugin`].

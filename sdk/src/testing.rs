@@ -23,6 +23,7 @@
 //! The bench knows which sinks are granted and refuses the others, numbers conflicting keys, and forgets the effects
 //! of a failed run, as the host does. It does not parse mail: a [`Mail`] says what the host would have found.
 
+pub(crate) mod answers;
 pub(crate) mod bench;
 pub(crate) mod mail;
 

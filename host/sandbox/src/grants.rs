@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn the_line_that_would_allow_more_keeps_what_is_allowed() {
         let vault = Name::new("vault").unwrap();
-        let grants = Grants { sinks: BTreeMap::from([(vault, SinkKind::Object)]), kv: true, ..Grants::default() };
+        let grants =
+            Grants { sinks: BTreeMap::from([(vault, SinkKind::Object)]), kv: true, ..Grants::default() };
         let line = grants.line_with_sink(&Name::new("home").unwrap());
         assert_eq!(line, r#"grants = { sinks = ["home", "vault"], kv = true }"#);
         assert_eq!(Grants::default().line_with_discard(), "grants = { discard = true }");

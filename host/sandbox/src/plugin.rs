@@ -157,7 +157,10 @@ impl Plugin {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("component", &self.component).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("component", &self.component)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

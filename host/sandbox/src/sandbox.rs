@@ -158,7 +158,8 @@ impl Component {
     /// When it does not, or a limit is out of range.
     pub fn admit(&self, config: StepConfig) -> Result<Plugin, LoadError> {
         config.limits.check().map_err(LoadError::Limits)?;
-        let wanted = self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
+        let wanted =
+            self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
         let (ungranted, capabilities): (Vec<String>, Vec<Capability>) = wanted
             .filter(|(_, capability)| !config.grants.allow(*capability))
             .map(|(name, capability)| (name.clone(), capability))

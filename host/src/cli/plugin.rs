@@ -78,7 +78,7 @@ fn print(reference: &PluginRef, inspection: &Inspection) {
     for import in inspection.imports.iter().filter(|import| !import.wasi) {
         let note = match (import.known, import.capability) {
             (false, _) => "  (there is no such thing here)".to_owned(),
-            (true, Some(capability)) => format!("  (needs `grants = {{ {} = true }}`)", grant(capability)),
+            (true, Some(capability)) => format!("  (needs `grants = {{ {} }}`)", grant(capability)),
             (true, None) => String::new(),
         };
         println!("  {}{note}", import.name);
@@ -97,6 +97,7 @@ fn print(reference: &PluginRef, inspection: &Inspection) {
 
 fn grant(capability: Capability) -> &'static str {
     match capability {
-        Capability::Kv => "kv",
+        Capability::Kv => "kv = true",
+        Capability::Fetch => "fetch = [\"TARGET\"]",
     }
 }

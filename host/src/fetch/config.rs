@@ -108,8 +108,16 @@ fn problem(key: &'static str, text: impl Into<String>, hint: &str) -> Problem {
 }
 
 /// Fields that the HTTP client makes itself.
-const NOT_FOR_OPERATORS: [&str; 8] =
-    ["host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "accept-encoding"];
+const NOT_FOR_OPERATORS: [&str; 8] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "accept-encoding",
+];
 
 impl FetchConfig {
     /// The files that are read once, when the target is made, as written.
@@ -135,9 +143,15 @@ impl FetchConfig {
             problems.push(problem("timeout", "`timeout` must be from 1 ms to 60 s", "the default is \"5s\""));
         }
         if !(1..=16 << 20).contains(&self.max_response) {
-            problems.push(problem("max_response", "`max_response` must be from 1 to 16 MiB", "the default is \"1 MiB\""));
+            problems.push(problem(
+                "max_response",
+                "`max_response` must be from 1 to 16 MiB",
+                "the default is \"1 MiB\"",
+            ));
         }
-        for (key, value, most) in [("connections", self.connections, 64), ("per_minute", self.per_minute, 60_000)] {
+        for (key, value, most) in
+            [("connections", self.connections, 64), ("per_minute", self.per_minute, 60_000)]
+        {
             if !(1..=most).contains(&value) {
                 let text = format!("`{key}` must be from 1 to {most}");
                 problems.push(Problem { key, text, hint: None });
@@ -177,10 +191,16 @@ impl FetchConfig {
         }
         let Ok(mut url) = Url::parse(&self.url) else { return wrong("`url` is no URL", EXAMPLE) };
         if self.url.contains('@') || !url.username().is_empty() || url.password().is_some() {
-            return wrong("`url` may not hold a user or a password", "`headers` or `bearer` refer to credentials");
+            return wrong(
+                "`url` may not hold a user or a password",
+                "`headers` or `bearer` refer to credentials",
+            );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return wrong("`url` may not have a query or a fragment", "plugins add the query; `headers` the credentials");
+            return wrong(
+                "`url` may not have a query or a fragment",
+                "plugins add the query; `headers` the credentials",
+            );
         }
         match url.scheme() {
             "https" => {}

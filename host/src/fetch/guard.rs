@@ -95,7 +95,7 @@ impl fmt::Display for Kind {
 }
 
 /// The first that holds an address says what it is.
-const SPECIAL: [(Network, Kind); 44] = [
+const SPECIAL: [(Network, Kind); 43] = [
     (v4([169, 254, 169, 254], 32), Kind::Metadata),
     (v4([169, 254, 170, 0], 24), Kind::Metadata),
     (v4([100, 100, 100, 200], 32), Kind::Metadata),
@@ -138,7 +138,6 @@ const SPECIAL: [(Network, Kind); 44] = [
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), Kind::Embedded),
     (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Kind::Documentation),
     (v6([0x3ffe, 0, 0, 0, 0, 0, 0, 0], 16), Kind::Reserved),
-    (v6([0x2d00, 0, 0, 0, 0, 0, 0, 0], 8), Kind::Reserved),
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), Kind::Reserved),
 ];
 /// All that is given out as global unicast of IPv6 (RFC 4291 2.4).
@@ -222,7 +221,9 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let shown = neutral(text, 60);
-        let wrong = || format!("\"{shown}\" is no block of addresses\nfor example \"10.1.2.0/24\" or \"fd12:3456::/32\"");
+        let wrong = || {
+            format!("\"{shown}\" is no block of addresses\nfor example \"10.1.2.0/24\" or \"fd12:3456::/32\"")
+        };
         let (start, prefix) = text.split_once('/').map_or((text, None), |(at, prefix)| (at, Some(prefix)));
         let (bits, version) = bits(start.parse::<IpAddr>().map_err(|_| wrong())?);
         let prefix = match prefix {
@@ -323,10 +324,22 @@ mod tests {
             ("198.51.100.0", "198.51.100.255", Kind::Documentation, "198.51.99.255", "198.51.101.0"),
             ("203.0.113.0", "203.0.113.255", Kind::Documentation, "203.0.112.255", "203.0.114.0"),
             ("2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff", Kind::Benchmarking, "2a00::", "2a00::"),
-            ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", Kind::Documentation, "2001:db7::", "2001:db9::"),
+            (
+                "2001:db8::",
+                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+                Kind::Documentation,
+                "2001:db7::",
+                "2001:db9::",
+            ),
             ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Kind::Embedded, "2001:ffff::", "2003::"),
             ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", Kind::Embedded, "2000::", "2001:200::"),
-            ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", Kind::Documentation, "3f00::", "3fff:1000::"),
+            (
+                "3fff::",
+                "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
+                Kind::Documentation,
+                "3f00::",
+                "3fff:1000::",
+            ),
         ] {
             assert_eq!((of(first), of(last)), (Some(expected), Some(expected)), "{first}");
             assert_eq!((of(before), of(after)), (None, None), "{first}");
@@ -386,7 +399,9 @@ mod tests {
 
     #[test]
     fn global_unicast_is_let_through() {
-        for address in ["8.8.8.8", "1.1.1.1", "193.99.144.80", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"] {
+        for address in
+            ["8.8.8.8", "1.1.1.1", "193.99.144.80", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"]
+        {
             assert_eq!(of(address), None, "{address}");
         }
     }
@@ -396,7 +411,9 @@ mod tests {
     fn the_table_agrees_with_the_standard_library_on_all_of_ipv4() {
         for high in 0..=u16::MAX {
             let [a, b] = high.to_be_bytes();
-            for address in [Ipv4Addr::new(a, b, 0, 0), Ipv4Addr::new(a, b, 77, 77), Ipv4Addr::new(a, b, 255, 255)] {
+            for address in
+                [Ipv4Addr::new(a, b, 0, 0), Ipv4Addr::new(a, b, 77, 77), Ipv4Addr::new(a, b, 255, 255)]
+            {
                 let special = address.is_loopback()
                     || address.is_private()
                     || address.is_link_local()
@@ -426,7 +443,9 @@ mod tests {
         for address in ["10.1.2.3", "127.0.0.1", "fd12::7"] {
             assert!(!allowed(&none, &[address]) && allowed(&some, &[address]), "{address}");
         }
-        for address in ["10.1.3.1", "10.1.1.255", "127.0.0.2", "fd13::1", "::1", "192.168.1.1", "::ffff:10.1.2.3"] {
+        for address in
+            ["10.1.3.1", "10.1.1.255", "127.0.0.2", "fd13::1", "::1", "192.168.1.1", "::ffff:10.1.2.3"]
+        {
             assert!(!allowed(&some, &[address]), "{address}");
         }
         assert!(allowed(&some, &["8.8.8.8"]));
@@ -459,17 +478,47 @@ mod tests {
 
     #[test]
     fn only_blocks_of_private_addresses_can_be_named() {
-        for text in ["10.0.0.0/8", "10.1.2.3", "172.16.0.0/12", "192.168.7.0/24", "127.0.0.0/8", "100.64.0.0/10", "::1", "fc00::/7"] {
+        for text in [
+            "10.0.0.0/8",
+            "10.1.2.3",
+            "172.16.0.0/12",
+            "192.168.7.0/24",
+            "127.0.0.0/8",
+            "100.64.0.0/10",
+            "::1",
+            "fc00::/7",
+        ] {
             assert!(text.parse::<Network>().is_ok(), "{text}");
         }
         for text in [
-            "0.0.0.0/0", "::/0", "8.8.8.0/24", "10.0.0.0/7", "172.0.0.0/8", "169.254.0.0/16", "169.254.169.254",
-            "fe80::/10", "::ffff:10.0.0.0/104", "224.0.0.0/4", "2001:db8::/32", "::/96",
+            "0.0.0.0/0",
+            "::/0",
+            "8.8.8.0/24",
+            "10.0.0.0/7",
+            "172.0.0.0/8",
+            "169.254.0.0/16",
+            "169.254.169.254",
+            "fe80::/10",
+            "::ffff:10.0.0.0/104",
+            "224.0.0.0/4",
+            "2001:db8::/32",
+            "::/96",
         ] {
             assert!(text.parse::<Network>().unwrap_err().contains("not wholly of private"), "{text}");
         }
         assert!("10.1.2.3/24".parse::<Network>().unwrap_err().contains("\"10.1.2.0/24\""));
-        for text in ["", "10", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/", "crm.example", "010.0.0.0/8", "0x0a.0.0.0/8", "fe80::1%eth0"] {
+        for text in [
+            "",
+            "10",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "crm.example",
+            "010.0.0.0/8",
+            "0x0a.0.0.0/8",
+            "fe80::1%eth0",
+        ] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
         assert!("10.0.0.0/008".parse::<Network>().is_ok(), "leading zeros of a length mislead nobody");

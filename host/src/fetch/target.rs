@@ -1,7 +1,6 @@
 //! One target: its client, its credentials, how often and how long it is asked. Texts for the plugin name the target and
 //! nothing else of it; the log names the host, never a path, a query or a credential.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -106,14 +105,23 @@ impl Target {
             Err(_) => Err(self.unavailable(format_args!("did not answer within {within:?}"))),
         };
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (target, method, step) = (self.name.as_str(), request.method.as_str(), request.step.as_str());
+        let (fetch, method, step) = (self.name.as_str(), request.method.as_str(), request.step.as_str());
         match &outcome {
             Ok(answer) => {
                 let octets = answer.body.len();
-                tracing::info!(step, target, host = self.host, method, status = answer.status, octets, millis, "fetched");
+                tracing::info!(
+                    step,
+                    fetch,
+                    host = self.host,
+                    method,
+                    status = answer.status,
+                    octets,
+                    millis,
+                    "fetched"
+                );
             }
             Err(error) => {
-                tracing::warn!(step, target, host = self.host, method, millis, %error, "not fetched");
+                tracing::warn!(step, fetch, host = self.host, method, millis, %error, "not fetched");
             }
         }
         outcome
@@ -220,7 +228,7 @@ impl Target {
 
     /// Where it is stays in the log.
     fn forbidden(&self, forbidden: &Forbidden) -> FetchError {
-        tracing::error!(target = self.name.as_str(), host = self.host, %forbidden, "a call was not let to this address");
+        tracing::error!(fetch = self.name.as_str(), host = self.host, %forbidden, "a call was not let to this address");
         self.unavailable(format_args!("is at an address that plugins are not let to"))
     }
 
@@ -252,8 +260,9 @@ fn credentials(config: &FetchConfig, base: &Path) -> Result<(HeaderMap, Vec<Zero
     let read = |reference: &SecretRef| reference.read(base).map_err(|error| error.to_string());
     let mut add = |name: HeaderName, prefix: &str, secret: &Secret| {
         let text = Zeroizing::new(format!("{prefix}{}", secret.expose()));
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| format!("the secret for the header field {name} has characters that no field may have"))?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            format!("the secret for the header field {name} has characters that no field may have")
+        })?;
         value.set_sensitive(true);
         fields.insert(name, value);
         let words = secret.expose().split_ascii_whitespace().filter(|word| word.len() >= TELLING);
@@ -261,7 +270,8 @@ fn credentials(config: &FetchConfig, base: &Path) -> Result<(HeaderMap, Vec<Zero
         Ok::<(), String>(())
     };
     for (name, reference) in &config.headers {
-        let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header field has no name".to_owned())?;
+        let field =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header field has no name".to_owned())?;
         add(field, "", &read(reference)?)?;
     }
     if let Some(reference) = &config.bearer {
@@ -274,7 +284,10 @@ fn credentials(config: &FetchConfig, base: &Path) -> Result<(HeaderMap, Vec<Zero
 fn repeats(answer: &FetchAnswer, word: &str) -> bool {
     let word = word.as_bytes();
     answer.body.windows(word.len()).any(|window| window == word)
-        || answer.headers.iter().any(|(_, value)| value.as_bytes().windows(word.len()).any(|window| window == word))
+        || answer
+            .headers
+            .iter()
+            .any(|(_, value)| value.as_bytes().windows(word.len()).any(|window| window == word))
 }
 
 /// What is found at any depth. IO errors wrap others, and their own `source` skips what they wrap.

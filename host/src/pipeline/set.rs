@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Fetch, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission,
 };
 
 use crate::config::{Config, OnError, PluginRef, StepConfig, When};
@@ -104,11 +104,15 @@ pub enum PluginProblem {
 }
 
 impl PluginSet {
-    /// Loads every plugin of `config`.
+    /// Loads every plugin of `config`; `fetch` makes the calls they ask for.
     ///
     /// # Errors
     /// All problems there are, not just the first.
-    pub fn load(config: &Config, sandbox: &Sandbox) -> Result<Self, Vec<PluginProblem>> {
+    pub fn load(
+        config: &Config,
+        sandbox: &Sandbox,
+        fetch: &Arc<dyn Fetch>,
+    ) -> Result<Self, Vec<PluginProblem>> {
         let mut problems = Vec::new();
         let mut components = HashMap::new();
         let mut chains = BTreeMap::new();
@@ -116,7 +120,10 @@ impl PluginSet {
             let mut steps = Vec::new();
             for step in &pipeline.steps {
                 match load_step(config, sandbox, &mut components, name, step) {
-                    Ok(step) => steps.push(step),
+                    Ok(step) => {
+                        let plugin = step.plugin.with_fetch(Arc::clone(fetch));
+                        steps.push(Step { plugin, ..step });
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -227,7 +234,13 @@ fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> Admission {
     Admission {
         pipeline: pipeline.clone(),
         step: step.name.clone(),
-        grants: Grants { sinks, discard: step.grants.discard, kv: step.grants.kv },
+        grants: Grants {
+            sinks,
+            discard: step.grants.discard,
+            kv: step.grants.kv,
+            fetch: step.grants.fetch.iter().cloned().collect(),
+            entropy: step.grants.entropy,
+        },
         limits: step.limits.clone(),
         required: step.required,
         settings: step.settings.to_string(),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::fault::Fault;
 use crate::log::Level;
 use crate::message::{Address, BodyKind};
+use crate::testing::answers::Answer;
 use crate::testing::bench::{self, Effect, LogLine};
 use crate::testing::hex_sha256;
 use crate::testing::mail::{BenchMail, BenchPart};
@@ -201,6 +202,28 @@ pub(crate) fn kv_delete(key: &str) -> Result<(), Fault> {
     bench::kv(|kv| {
         kv.remove(key);
     })
+}
+
+#[derive(Debug)]
+pub(crate) struct Response(Answer);
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status
+    }
+    pub(crate) fn header(&self, _: &str) -> Option<String> {
+        None
+    }
+    pub(crate) fn body(&self) -> Blob {
+        Blob::of(self.0.body.clone())
+    }
+}
+
+pub(crate) fn fetch_get(target: &str, path: &str, _: Fields) -> Result<Response, Fault> {
+    bench::fetch(target, path).map(Response)
+}
+pub(crate) fn fetch_post(target: &str, path: &str, _: Fields, _: &Blob) -> Result<Response, Fault> {
+    bench::fetch(target, path).map(Response)
 }
 
 pub(crate) fn log(level: Level, text: &str, fields: Fields) {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::answers::{Answer, Answers};
 use super::mail::Mail;
 use crate::fault::{Failure, Fault, Problem};
 use crate::log::Level;
@@ -104,6 +105,7 @@ pub struct Bench {
     refusals: BTreeMap<String, Fault>,
     discard: bool,
     kv: Option<BTreeMap<String, Vec<u8>>>,
+    fetch: Answers,
 }
 
 impl Bench {
@@ -137,6 +139,20 @@ impl Bench {
     #[must_use]
     pub fn kv(mut self) -> Self {
         self.kv.get_or_insert_default();
+        self
+    }
+
+    /// Grants a target of `fetch`, and says what a path of it answers.
+    #[must_use]
+    pub fn answers(mut self, target: &str, path: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
+        self.fetch.record(target, path, Ok(Answer { status, body: body.into() }));
+        self
+    }
+
+    /// Grants a target of `fetch`, and says that a path of it has no answer.
+    #[must_use]
+    pub fn no_answer(mut self, target: &str, path: &str, fault: Fault) -> Self {
+        self.fetch.record(target, path, Err(fault));
         self
     }
 
@@ -285,6 +301,10 @@ pub(crate) fn kv<T>(act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> Re
         Some(kv) => Ok(act(kv)),
         None => Err(Fault::Denied("grants = { kv = true }".to_owned())),
     })
+}
+
+pub(crate) fn fetch(target: &str, path: &str) -> Result<Answer, Fault> {
+    running(|running| running.granted.fetch.of(target, path))
 }
 
 pub(crate) fn log(line: LogLine) {

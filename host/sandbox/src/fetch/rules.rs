@@ -97,7 +97,9 @@ fn problem_of(text: &str) -> Option<&'static str> {
     }
     let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
     if !is_encoding_plain(path, b"/\\.;%") || query.is_some_and(|query| !is_encoding_plain(query, b"")) {
-        return Some("has a percent-encoding that is cut, or hides a character that means something in a path");
+        return Some(
+            "has a percent-encoding that is cut, or hides a character that means something in a path",
+        );
     }
     let mut segments = path.split('/').peekable();
     while let Some(segment) = segments.next() {

@@ -71,7 +71,8 @@ impl Ambience {
         let mut filled = 0;
         while filled < octets.len() {
             let read = getrandom(&mut octets[filled..], GetRandomFlags::empty());
-            filled += read.map_err(|error| Breach::Host(format!("the system gives no randomness: {error}")))?;
+            filled +=
+                read.map_err(|error| Breach::Host(format!("the system gives no randomness: {error}")))?;
         }
         Ok(octets)
     }
@@ -359,5 +360,31 @@ impl clocks::monotonic_clock::Host for Invocation {
     fn subscribe_duration(&mut self, when: u64) -> Result<Resource<Timer>> {
         let due = self.ambience.monotonic.saturating_add(when);
         self.push(Timer { due: Some(due) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ambience(entropy: bool) -> Ambience {
+        Ambience::new(Digest::of(b"seed"), Timestamp(0)).with_entropy(entropy)
+    }
+
+    #[test]
+    fn only_granted_entropy_differs_from_call_to_call() {
+        let drawn = |entropy| ambience(entropy).secure(32).unwrap();
+        assert_eq!(drawn(false), drawn(false));
+        assert_ne!(drawn(true), drawn(true));
+        assert_ne!(drawn(true), drawn(false));
+        assert_eq!(ambience(true).secure(0).unwrap(), []);
+        assert_eq!(ambience(true).secure(RANDOM_CAP).unwrap().len() as u64, RANDOM_CAP);
+        assert!(ambience(true).secure(RANDOM_CAP + 1).unwrap_err().is::<Breach>());
+    }
+
+    #[test]
+    fn hash_maps_are_seeded_from_the_message_even_with_entropy() {
+        assert_eq!(ambience(true).random_u64(), ambience(false).random_u64());
+        assert_eq!(ambience(true).random(16).unwrap(), ambience(false).random(16).unwrap());
     }
 }

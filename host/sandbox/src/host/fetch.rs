@@ -12,7 +12,9 @@ use wasmtime::component::Resource;
 use crate::bindings::plugin::postroom::plugin::fetch;
 use crate::bindings::plugin::postroom::plugin::types::Fault;
 use crate::blob::{Blob, BlobEntry};
-use crate::fetch::{FetchAnswer, FetchError, FetchMethod, FetchPath, FetchRequest, Unfit, checked, is_visible};
+use crate::fetch::{
+    FetchAnswer, FetchError, FetchMethod, FetchPath, FetchRequest, Unfit, checked, is_visible,
+};
 use crate::invocation::Invocation;
 use crate::refusal::Refusal;
 
@@ -134,7 +136,9 @@ impl Invocation {
             FetchError::Denied(line) => Fault::Denied(line),
             FetchError::TooLarge { most } => {
                 let all = self.limits.fetch_octets;
-                Fault::Quota(format!("octets of answers of fetch: more than {most} in this one, allowed {all} in all"))
+                Fault::Quota(format!(
+                    "octets of answers of fetch: more than {most} in this one, allowed {all} in all"
+                ))
             }
             FetchError::Unavailable(text) => Fault::Transient(text),
             FetchError::Refused(text) => Fault::Other(text),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
 mod behaved;
+mod fetching;
 mod guests;
 mod hostile;
 mod loading;

@@ -65,7 +65,7 @@ fn every_documented_default_holds() {
         name: name("archive"),
         plugin: PluginRef::Bundled("archive".into()),
         sha256: None,
-        grants: Grants { sinks: vec![name("vault")], discard: false, kv: false },
+        grants: Grants { sinks: vec![name("vault")], ..Grants::default() },
         settings: serde_json::json!({ "sink": "vault" }),
         required: true,
         when: When::default(),
@@ -181,7 +181,10 @@ fn everything_that_is_written_arrives() {
     assert_eq!(step.name, name("My-Filter"));
     assert_eq!(step.plugin, PluginRef::File(files.path("mine/My Filter.wasm")));
     assert_eq!(step.sha256.map(|digest| digest.0[31]), Some(255));
-    assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
+    assert_eq!(
+        step.grants,
+        Grants { sinks: vec![name("box")], discard: true, kv: true, ..Grants::default() }
+    );
     let label = |text| Label::new(text).unwrap();
     let when = When {
         account: vec![name("shop")],
