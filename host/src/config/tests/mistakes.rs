@@ -501,7 +501,7 @@ fn mistakes_of_a_target_are_shown_where_they_are_and_its_url_is_not() {
         &fetch("url = \"https://crm.example/\"\nmethod = [\"get\"]"),
         r#"postroom.toml:12:1: there is no key `method` in `fetch.crm`
    |
-12 | method = …
+12 | method = […]
    | ^^^^^^
    = did you mean `methods`?"#,
     );
@@ -517,24 +517,24 @@ fn mistakes_of_a_target_are_shown_where_they_are_and_its_url_is_not() {
         &fetch(&format!("url = \"https://crm.example/\"\nheaders = {{ Authorization = \"{CANARY}\" }}")),
         r#"postroom.toml:12:29: `fetch.crm.headers.Authorization`: a secret is never written into the configuration itself
    |
-12 | headers = …
-   |           ^
+12 | headers = { Authorization = … }
+   |                             ^
    = write { file = "secrets/NAME" }, { env = "NAME" }, { command = ["program", "argument"] } or { credential = "NAME" }"#,
     );
     mistake(
         &fetch("url = \"https://crm.example/\"\nprivate = [\"10.1.2.3/24\"]"),
         r#"postroom.toml:12:12: `fetch.crm.private.0`: "10.1.2.3/24" does not begin its block
    |
-12 | private = ["10.1.2.3/24"]
-   |            ^^^^^^^^^^^^^
+12 | private = […]
+   |            ^
    = did you mean "10.1.2.0/24"?"#,
     );
     mistake(
         &with("sinks = [\"vault\"]", "sinks = [\"vault\"], fetch = [\"crm\"]"),
         r#"postroom.toml:12:40: there is no target `crm` to fetch from
    |
-12 | grants = { sinks = ["vault"], fetch = ["crm"] }
-   |                                        ^^^^^
+12 | grants = { sinks = […], fetch = ["crm"] }
+   |                                  ^^^^^
    = define it: [fetch.crm]"#,
     );
 }
