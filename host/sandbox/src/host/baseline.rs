@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(drawn(false), drawn(false));
         assert_ne!(drawn(true), drawn(true));
         assert_ne!(drawn(true), drawn(false));
-        assert_eq!(ambience(true).secure(0).unwrap(), []);
+        assert!(ambience(true).secure(0).unwrap().is_empty());
         assert_eq!(ambience(true).secure(RANDOM_CAP).unwrap().len() as u64, RANDOM_CAP);
         assert!(ambience(true).secure(RANDOM_CAP + 1).unwrap_err().is::<Breach>());
     }
