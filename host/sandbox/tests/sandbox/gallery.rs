@@ -404,7 +404,7 @@ fn what_is_no_plugin_is_refused_before_it_is_compiled() {
 fn bombs_do_not_go_off() {
     // As the host does it: what is no plugin of ours is compiled by a child.
     let limits = CompileLimits { cpu: Duration::from_secs(2), memory: 256 << 20 };
-    let config = SandboxConfig { cache_dir: None, concurrency: 1 };
+    let config = SandboxConfig { cache_dir: None, concurrency: 1, fuel: false };
     visit_in(&Sandbox::with_compiler(&config, compiler(limits)).expect("a sandbox"), BOMBS);
 }
 
