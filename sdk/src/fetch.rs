@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use postroom_sdk::prelude::*;
-//! use postroom_sdk::testing::{Bench, Mail, json};
+//! use postroom_bench::{Bench, Mail, json};
 //! # #[derive(serde::Deserialize)] struct Settings {}
 //! # struct Known;
 //! # impl Plugin for Known {
