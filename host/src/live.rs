@@ -64,13 +64,16 @@ impl Live {
         Self::assemble(previous, config, sandbox, &targets, wrong)
     }
 
-    /// The same, for a run that must not reach anybody: what plugins ask of targets is refused.
+    /// The same, for a run that must not reach anybody: what plugins ask of targets is refused, and they are told why.
     ///
     /// # Errors
     /// As [`Live::build`], but of targets nothing is known.
-    pub fn build_without_calls(config: Config, sandbox: &Sandbox) -> Result<Self, NotLive> {
-        let refused: Arc<dyn Fetch> =
-            Arc::new(NoFetch::new("this is a dry run, which makes no calls unless `--fetch` is given"));
+    pub fn build_without_calls(
+        config: Config,
+        sandbox: &Sandbox,
+        why: &'static str,
+    ) -> Result<Self, NotLive> {
+        let refused: Arc<dyn Fetch> = Arc::new(NoFetch::new(why));
         Self::assemble(None, config, sandbox, &refused, Vec::new())
     }
 

@@ -50,7 +50,11 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
     let _entered = runtime.as_ref().map(Runtime::enter);
     let live = match args.fetch {
         true => Live::build(config, &sandbox)?,
-        false => Live::build_without_calls(config, &sandbox)?,
+        false => Live::build_without_calls(
+            config,
+            &sandbox,
+            "this is a dry run, which makes no calls unless `--fetch` is given",
+        )?,
     };
     let Some(decided) = pipeline::dry_run(&live.plugins, &provenance, octets) else {
         return Err(Failure::new(

@@ -73,6 +73,15 @@ impl Plugin for Doing {
                 log::info(&from.email, &[("name", &from.name.unwrap_or_default())]);
                 log::info(&message.date().unwrap().to_string(), &[]);
             }
+            asked if asked.starts_with("fetch ") => {
+                let mut words = asked.split(' ').skip(1);
+                let (target, path) = (words.next().unwrap(), words.next().unwrap_or_default());
+                let call = words.filter_map(|word| word.split_once('='));
+                let call = call.fold(fetch::to(target), |call, (name, value)| call.header(name, value));
+                let answer = call.post(path, &message.raw())?;
+                let body = answer.body().read_all(1 << 20)?;
+                log::info(&String::from_utf8_lossy(&body), &[("status", &answer.status())]);
+            }
             other => panic!("nothing to do: {other}"),
         }
         Ok(())
@@ -250,4 +259,36 @@ fn the_octets_of_a_file_are_taken_as_they_are() {
         texts(&bench.run_eml::<Doing>(settings, eml)),
         ["1 text/plain part-1.txt", "2 a/b part-2.bin"]
     );
+}
+
+#[test]
+fn look_ups_are_answered_from_the_bench_under_the_rules_of_the_host() {
+    let mail = Mail::new().subject("x");
+    let size = u32::try_from(mail.octets().len()).unwrap();
+    let bench = Bench::new().answers("crm", "people/1", 404, "nobody").no_answer(
+        "crm",
+        "slow",
+        "the target crm did not answer",
+    );
+    let asking = |bench: &Bench, what: &str| bench.run::<Doing>(json!({ "what": what }), &mail);
+
+    let run = asking(&bench, "fetch crm people/1 accept=text/plain");
+    assert_eq!((run.logs[0].text.as_str(), run.logs[0].field("status")), ("nobody", Some("404")));
+
+    let limits = Limits { fetch_octets: u64::from(size) - 1, ..Limits::default() };
+    let small = bench.clone().limits(limits);
+    for (bench, what, is_transient, said) in [
+        (&bench, "fetch erp people/1", false, r#"grants = { fetch = ["crm", "erp"] }"#),
+        (&bench, "fetch crm ../x", false, "must not go up"),
+        (&bench, "fetch crm people/1 Host=x.example", false, "the host's to set"),
+        (&bench, "fetch crm people/2", false, "no answer is recorded"),
+        (&bench, "fetch crm slow", true, "the target crm did not answer"),
+        (&small, "fetch crm people/1", false, "octets sent by fetch: asked for"),
+    ] {
+        let (transient, text) = match asking(bench, what).result.unwrap_err() {
+            Failure::Transient(text) => (true, text),
+            Failure::Permanent(text) => (false, text),
+        };
+        assert!(transient == is_transient && text.contains(said), "{what}: {text}");
+    }
 }

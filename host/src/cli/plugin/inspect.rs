@@ -162,17 +162,25 @@ fn meaning(import: &Import) -> String {
             "store, file, forward or send into the sinks its step is granted; label, set aside, or, if granted, discard"
         }
         "kv" => "keep state of its own from one message to the next",
-        "fetch" => "look things up at targets that you name, with your credentials",
+        "fetch" => "ask targets that the operator names, and send them what it likes of the message",
         "log" => "write lines to its log",
         _ => "use a part of the contract",
     };
     match import.capability {
-        Some(capability) => format!("{words} (needs `grants = {{ {} }}`)", grant(capability)),
+        Some(capability) => format!("{words} (needs `grants = {{ {} }}`)", granted(capability)),
         None => words.to_owned(),
     }
 }
 
-pub(super) fn grant(capability: Capability) -> &'static str {
+fn grant(capability: Capability) -> &'static str {
+    match capability {
+        Capability::Kv => "kv",
+        Capability::Fetch => "fetch",
+    }
+}
+
+/// As in the configuration. Which target is meant only the operator knows.
+fn granted(capability: Capability) -> &'static str {
     match capability {
         Capability::Kv => "kv = true",
         Capability::Fetch => "fetch = [\"TARGET\"]",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use postroom_fixture::{Conditions, Decision, SinkKind as FixtureSink, failure_lines};
 use postroom_mail::{AccountId, Digest, Name, Octets, Provenance, Timestamp, Uid};
 use postroom_sandbox::{
-    Grants, KvRead, Limits, Message, NoKv, Parser, Plugin, Sandbox, SinkKind, StepConfig, Usage,
+    FetchAnswer, Grants, KvRead, Limits, Message, NoKv, Parser, Plugin, RecordedFetch, Sandbox, SinkKind,
+    StepConfig, Usage,
 };
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ impl Trial {
             settings: serde_json::to_string(&conditions.settings)
                 .map_err(|error| Failure::new(Exit::Data, error))?,
         };
-        let plugin = component.admit(config).map_err(refused)?;
+        let plugin = component.admit(config).map_err(refused)?.with_fetch(Arc::new(answers(conditions)));
         let mime =
             sandbox.load_mime(postroom_bundle::MIME).map_err(|error| Failure::new(Exit::Software, error))?;
         Ok(Self { plugin, mime: Arc::new(mime), conditions: conditions.clone() })
@@ -123,7 +124,28 @@ fn grants(conditions: &Conditions) -> Grants {
     };
     let wanted = &conditions.grants;
     let sinks = wanted.sinks.iter().map(|(name, of)| (name.clone(), kind(of))).collect();
-    Grants { sinks, discard: wanted.discard, kv: wanted.kv, ..Grants::default() }
+    // Every run is to decide the same.
+    let entropy = false;
+    Grants {
+        sinks,
+        discard: wanted.discard,
+        kv: wanted.kv,
+        fetch: wanted.fetch.keys().cloned().collect(),
+        entropy,
+    }
+}
+
+/// Calls are answered from the fixtures, and by nobody else.
+fn answers(conditions: &Conditions) -> RecordedFetch {
+    let paths = conditions
+        .grants
+        .fetch
+        .iter()
+        .flat_map(|(target, paths)| paths.iter().map(move |(path, answer)| (target, path, answer)));
+    paths.fold(RecordedFetch::default(), |recorded, (target, path, answer)| {
+        let (status, body) = (answer.status, answer.body.clone().into_bytes());
+        recorded.answers(target, path, FetchAnswer { status, headers: Vec::new(), body })
+    })
 }
 
 /// In the words of a step's `limits`; the sandbox has them with hyphens.
