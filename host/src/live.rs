@@ -11,6 +11,7 @@ use crate::pipeline::{PluginProblem, PluginSet};
 use crate::sinks::{Sink, SinkError};
 
 /// A configuration that was checked to the end. Work in flight keeps the one it began with.
+#[derive(Clone)]
 pub struct Live {
     /// As meant.
     pub config: Config,
@@ -44,6 +45,18 @@ impl Live {
     /// # Errors
     /// Every problem there is.
     pub fn build(config: Config, sandbox: &Sandbox) -> Result<Self, NotLive> {
+        Self::build_after(None, config, sandbox)
+    }
+
+    /// The same; what was compiled for `previous` is not compiled again.
+    ///
+    /// # Errors
+    /// As [`Live::build`].
+    pub fn build_after(
+        previous: Option<&Self>,
+        mut config: Config,
+        sandbox: &Sandbox,
+    ) -> Result<Self, NotLive> {
         let mut sinks = BTreeMap::new();
         let mut wrong = Vec::new();
         for (name, sink) in &config.sinks {
@@ -54,8 +67,11 @@ impl Live {
                 Err(error) => wrong.push(error),
             }
         }
-        match PluginSet::load(&config, sandbox) {
-            Ok(plugins) if wrong.is_empty() => Ok(Self { config, plugins, sinks }),
+        match PluginSet::load(&config, sandbox, previous.map(|live| &live.plugins)) {
+            Ok(plugins) if wrong.is_empty() => {
+                config.warnings.extend(plugins.broken_shadows());
+                Ok(Self { config, plugins, sinks })
+            }
             Ok(_) => Err(NotLive { plugins: Vec::new(), sinks: wrong }),
             Err(plugins) => Err(NotLive { plugins, sinks: wrong }),
         }

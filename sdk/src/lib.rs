@@ -31,7 +31,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Natively, plain `cargo test` runs a plugin on the bench in `testing`, without WebAssembly and without a host.
+//! Natively, plain `cargo test` runs a plugin on the bench of `postroom-bench`, a dev-dependency, without WebAssembly and
+//! without a host.
 //!
 //! This crate must not know anything of the host but `sdk/wit`, the contract both sides are generated from.
 
@@ -42,17 +43,20 @@ pub mod content;
 pub mod date;
 pub mod effects;
 pub mod fault;
+#[cfg(feature = "glob")]
+pub mod glob;
 pub mod kv;
 pub mod log;
 pub mod message;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod native;
 pub mod plugin;
 mod seam;
 mod settings;
 pub mod size;
 pub mod structure;
 pub mod template;
-#[cfg(not(target_family = "wasm"))]
-pub mod testing;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

@@ -54,7 +54,7 @@ struct Probe {
 pub(super) fn check(context: &Context, args: &Args) -> Outcome {
     let (path, config) = context.load()?;
     let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
     let live = Live::build(config, &sandbox)?;
     let online = if args.online { setup::runtime()?.block_on(probe(&live)) } else { Vec::new() };
     let refused = args.deny_warnings && !live.config.warnings.is_empty();

@@ -2,18 +2,16 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use postroom_mail::rules::neutral;
-use postroom_mail::{AccountId, Digest, Octets, Plan, Provenance, Uid, Verdict};
-use postroom_sandbox::{KvRead, Message, NoKv};
+use postroom_mail::{AccountId, Digest, Plan, Provenance, Uid, Verdict};
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
 use crate::clock::Clock;
 use crate::live::Live;
-use crate::pipeline::RunFailure;
+use crate::pipeline::{self, RunFailure};
 
 /// Arguments of `try`.
 #[derive(Debug, clap::Args)]
@@ -37,23 +35,19 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
         uid: Uid(args.uidl.clone().into_bytes()),
         ordinal: 0,
         digest: Digest::of(&octets),
-        size: octets.as_slice().len() as u64,
+        size: octets.len() as u64,
         retrieved: Clock::system().now(),
     };
     let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
     let live = Live::build(config, &sandbox)?;
-    let Some(chain) = live.plugins.chain(&provenance.account) else {
+    let Some(decided) = pipeline::dry_run(&live.plugins, &provenance, octets) else {
         return Err(Failure::new(
             Exit::Config,
             anyhow::anyhow!("account {} has no pipeline", provenance.account),
         ));
     };
-    let octets: Arc<dyn Octets> = Arc::new(octets);
-    let message = Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
-    // What earlier messages left behind is not known to a dry run.
-    let kv: Arc<dyn KvRead> = Arc::new(NoKv);
-    match chain.run(&message, &kv, true) {
+    match decided {
         Ok(plan) => {
             if context.json {
                 output::json(

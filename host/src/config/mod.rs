@@ -85,6 +85,8 @@ pub struct Limits {
     pub waiting: u64,
     /// Octets that all sessions together retrieve before they are durable, at least 1 MiB.
     pub in_flight: u64,
+    /// What compiling one plugin may take.
+    pub compile: postroom_sandbox::CompileLimits,
 }
 
 /// The steps that mail goes through.
@@ -115,6 +117,38 @@ pub struct StepConfig {
     pub on_error: OnError,
     /// What one call may use.
     pub limits: postroom_sandbox::Limits,
+    /// When one version of the plugin has failed too often.
+    pub breaker: BreakerConfig,
+    /// A candidate for the plugin, which runs beside it and decides nothing.
+    pub shadow: Option<ShadowConfig>,
+}
+
+/// When one version of a plugin has failed too often, and what happens then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// So many failures by its own fault, at least 1.
+    pub failures: u32,
+    /// Within so long.
+    pub within: Duration,
+    /// Whether the last good version may take its place; else the pipeline pauses.
+    pub fall_back: bool,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 20, within: Duration::from_secs(5 * 60), fall_back: true }
+    }
+}
+
+/// A candidate for the plugin of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShadowConfig {
+    /// The candidate.
+    pub plugin: PluginRef,
+    /// The only content it may have.
+    pub sha256: Option<Digest>,
+    /// Its settings when they are others than those of the step; always an object.
+    pub settings: Option<serde_json::Value>,
 }
 
 /// Where a plugin comes from.

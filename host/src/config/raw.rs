@@ -47,6 +47,8 @@ pub(super) struct RawLimits {
     pub(super) spool: Option<Size>,
     pub(super) waiting: Option<u32>,
     pub(super) in_flight: Option<Size>,
+    pub(super) compile_cpu: Option<Time>,
+    pub(super) compile_memory: Option<Size>,
 }
 
 /// A pipeline without its steps, which are read one by one.
@@ -72,6 +74,11 @@ pub(super) struct RawStep {
     pub(super) on_error: RawOnError,
     #[serde(default)]
     pub(super) limits: RawStepLimits,
+    #[serde(default)]
+    pub(super) breaker: RawBreaker,
+    pub(super) shadow: Option<String>,
+    pub(super) shadow_sha256: Option<String>,
+    pub(super) shadow_settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,6 +106,14 @@ pub(super) struct RawOnError {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct RawBreaker {
+    pub(super) failures: Option<u32>,
+    pub(super) within: Option<Time>,
+    pub(super) fall_back: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RawStepLimits {
     pub(super) memory: Option<Size>,
     pub(super) cpu: Option<Time>,
@@ -109,6 +124,17 @@ pub(super) struct RawStepLimits {
     pub(super) recipients: Option<u32>,
     pub(super) labels: Option<u32>,
     pub(super) log: Option<Size>,
+    pub(super) log_lines: Option<u32>,
+    pub(super) log_line: Option<u32>,
+    pub(super) log_rate: Option<Size>,
+    pub(super) handles: Option<u32>,
+    pub(super) table_elements: Option<u32>,
+    pub(super) random_octets: Option<Size>,
+    pub(super) hostcall_octets: Option<Size>,
+    pub(super) kv_ops: Option<u32>,
+    pub(super) kv_key: Option<u32>,
+    pub(super) kv_value: Option<Size>,
+    pub(super) kv_total: Option<Size>,
 }
 
 #[derive(Default, Deserialize)]

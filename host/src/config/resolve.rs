@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Name};
+use postroom_sandbox::CompileLimits;
 
 use super::diagnose::{ConfigError, ConfigErrors, suggest};
 use super::raw::{RawConfig, RawLimits, RawLog};
@@ -241,7 +242,23 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
         spool,
         waiting: u64::from(waiting),
         in_flight,
+        compile: compile_limits(raw, findings),
     }
+}
+
+fn compile_limits(raw: &RawLimits, findings: &mut Findings<'_>) -> CompileLimits {
+    let (default, most) = (CompileLimits::default(), CompileLimits::MAX);
+    let cpu = raw.compile_cpu.map_or(default.cpu, |Time(time)| time);
+    let memory = raw.compile_memory.map_or(default.memory, octets);
+    if !(Duration::from_secs(1)..=most.cpu).contains(&cpu) {
+        let text = "`limits.compile_cpu` must be from 1 to 120 seconds";
+        findings.error(&path(["limits", "compile_cpu"]), Part::Value, text, None);
+    }
+    if !(128 << 20..=most.memory).contains(&memory) {
+        let text = "`limits.compile_memory` must be from 128 MiB to 4 GiB";
+        findings.error(&path(["limits", "compile_memory"]), Part::Value, text, None);
+    }
+    CompileLimits { cpu, memory }
 }
 
 fn octets(Size(octets): Size) -> u64 {

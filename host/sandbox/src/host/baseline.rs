@@ -7,16 +7,14 @@
 //! Why not the stock WASI implementation: it brings files, sockets, an async runtime and real clocks into the
 //! process, and each of them then has to be switched off. What was never linked cannot be switched on.
 
+use postroom_contract::Breach;
 use postroom_mail::{Digest, Timestamp};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::baseline::wasi::{cli, clocks, io, random};
 use crate::invocation::Invocation;
-use crate::refusal::Breach;
 
-/// Random octets in one call.
-const RANDOM_CAP: u64 = 64 * 1024;
 /// What `check-write` allows: more than the log keeps, so that no guest waits.
 const WRITE_CAP: u64 = 64 * 1024;
 
@@ -44,6 +42,8 @@ pub struct Timer {
 pub(crate) struct Ambience {
     seed: Digest,
     drawn: u64,
+    /// Octets handed out.
+    given: u64,
     now: Timestamp,
     monotonic: u64,
 }
@@ -51,27 +51,45 @@ pub(crate) struct Ambience {
 impl Ambience {
     /// Everything follows from the seed and the time.
     pub(crate) fn new(seed: Digest, now: Timestamp) -> Self {
-        Self { seed, drawn: 0, now, monotonic: 0 }
+        Self { seed, drawn: 0, given: 0, now, monotonic: 0 }
     }
 
-    fn random(&mut self, len: u64) -> Result<Vec<u8>> {
-        if len > RANDOM_CAP {
-            return Err(Breach::Random { limit: RANDOM_CAP, asked: len }.into());
-        }
-        let len = len as usize;
+    fn random(&mut self, len: usize) -> Vec<u8> {
         let mut octets = Vec::with_capacity(len + 32);
         while octets.len() < len {
             octets.extend(Digest::of_parts("random/1", &[&self.seed.0, &self.drawn.to_be_bytes()]).0);
             self.drawn += 1;
         }
         octets.truncate(len);
-        Ok(octets)
+        octets
     }
 
     fn random_u64(&mut self) -> u64 {
         let block = Digest::of_parts("random/1", &[&self.seed.0, &self.drawn.to_be_bytes()]).0;
         self.drawn += 1;
         block.iter().take(8).fold(0, |value, octet| value << 8 | u64::from(*octet))
+    }
+}
+
+impl Invocation {
+    /// Counts octets that are about to be drawn.
+    fn count_random(&mut self, len: u64) -> Result<usize> {
+        let (limit, asked) = (self.call.limits.random_octets, self.ambience.given.saturating_add(len));
+        if asked > limit {
+            return Err(Breach::Random { limit, asked }.into());
+        }
+        self.ambience.given = asked;
+        Ok(len as usize)
+    }
+
+    fn random(&mut self, len: u64) -> Result<Vec<u8>> {
+        let len = self.count_random(len)?;
+        Ok(self.ambience.random(len))
+    }
+
+    fn random_u64(&mut self) -> Result<u64> {
+        self.count_random(8)?;
+        Ok(self.ambience.random_u64())
     }
 }
 
@@ -225,8 +243,8 @@ impl io::streams::HostInputStream for Invocation {
 impl Invocation {
     fn print(&mut self, handle: &Resource<Output>, octets: &[u8]) -> StreamResult<()> {
         match self.get(handle)? {
-            Output::Stdout => self.log.stdout(octets),
-            Output::Stderr => self.log.stderr(octets),
+            Output::Stdout => self.call.log.stdout(octets),
+            Output::Stderr => self.call.log.stderr(octets),
         }
         Ok(Ok(()))
     }
@@ -282,27 +300,27 @@ impl io::streams::HostOutputStream for Invocation {
 
 impl random::random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.ambience.random(len)
+        self.random(len)
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.ambience.random_u64())
+        self.random_u64()
     }
 }
 
 impl random::insecure::Host for Invocation {
     fn get_insecure_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.ambience.random(len)
+        self.random(len)
     }
 
     fn get_insecure_random_u64(&mut self) -> Result<u64> {
-        Ok(self.ambience.random_u64())
+        self.random_u64()
     }
 }
 
 impl random::insecure_seed::Host for Invocation {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        Ok((self.ambience.random_u64(), self.ambience.random_u64()))
+        Ok((self.random_u64()?, self.random_u64()?))
     }
 }
 

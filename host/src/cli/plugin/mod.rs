@@ -1,0 +1,84 @@
+//! `postroom plugin`: what an author needs from an empty directory to a step of a configuration. One file a verb; what
+//! several of them need is in `project` (the author's commands), `trial` (one run under conditions), `schema` and `mails`.
+
+mod add;
+mod bench;
+mod build;
+mod dev;
+mod inspect;
+mod mails;
+mod new;
+mod project;
+mod schema;
+mod step;
+mod test;
+mod trial;
+mod watch;
+
+use std::path::{Path, PathBuf};
+
+use super::setup::Context;
+use super::{Exit, Failure, Outcome};
+use crate::config::PluginRef;
+use crate::pipeline;
+
+/// The verbs of `plugin`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Write a small working plugin with its tests, and the SDK beside it, to start from.
+    New(new::Args),
+    /// Compile a plugin's project to the component that is loaded.
+    Build(build::Args),
+    /// Run a plugin's own tests, then its fixtures through the component under real limits.
+    Test(test::Args),
+    /// Measure what one call costs: CPU time, fuel, memory, host calls.
+    Bench(bench::Args),
+    /// Build at every change, run a folder of mails, and show what would be done differently.
+    Dev(dev::Args),
+    /// Show what a plugin is and can ask for, its settings, and the line that pins it.
+    Inspect(inspect::Args),
+    /// Add a plugin to the configuration as a step, pinned to exactly this file.
+    Add(add::Args),
+    /// Show what candidates (`shadow` of a step) would have decided differently on live mail.
+    Shadow(super::shadow::Args),
+    /// Make the candidate of a step its plugin, in the configuration; a running host follows by itself.
+    Promote(super::promote::Args),
+}
+
+pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
+    match verb {
+        Verb::New(args) => new::new(context, args),
+        Verb::Build(args) => build::build(context, args),
+        Verb::Test(args) => test::test(context, args),
+        Verb::Bench(args) => bench::bench(context, args),
+        Verb::Dev(args) => dev::dev(context, args),
+        Verb::Inspect(args) => inspect::inspect(context, args),
+        Verb::Add(args) => add::add(context, args),
+        Verb::Shadow(args) => super::shadow::shadow(context, args),
+        Verb::Promote(args) => super::promote::promote(context, args),
+    }
+}
+
+/// The octets of a plugin as it is named on the command line.
+fn read(reference: &PluginRef) -> Result<Vec<u8>, Failure> {
+    match reference {
+        PluginRef::Bundled(name) => postroom_bundle::bundled(name).map(<[u8]>::to_vec).ok_or_else(|| {
+            let text =
+                format!("there is no bundled plugin {name:?} (there are {})", pipeline::bundled_names());
+            Failure::new(Exit::Data, anyhow::anyhow!(text))
+                .hint("a file of yours is named by its path, for example \"./mine.wasm\"")
+        }),
+        PluginRef::File(path) => read_file(path),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::new(Exit::NoInput, anyhow::anyhow!("cannot read the plugin {}: {error}", path.display()))
+    })
+}
+
+/// The directory a verb is to work in, when none is named.
+fn here() -> PathBuf {
+    PathBuf::from(".")
+}
