@@ -208,6 +208,7 @@ fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
     }
     files.extend(plugin_files(config).into_iter().map(Path::to_owned));
     let read_once = config.sinks.values().flat_map(crate::sinks::SinkConfig::files);
+    let read_once = read_once.chain(config.fetch.values().flat_map(crate::fetch::FetchConfig::files));
     files.extend(read_once.map(|file| config.base.join(file)));
     files.sort();
     files.dedup();

@@ -43,6 +43,7 @@ pub mod content;
 pub mod date;
 pub mod effects;
 pub mod fault;
+pub mod fetch;
 #[cfg(feature = "glob")]
 pub mod glob;
 pub mod kv;
@@ -78,7 +79,7 @@ pub mod prelude {
     pub use crate::plugin::Plugin;
     pub use crate::size::Size;
     pub use crate::template::{MessageTemplate, PartTemplate};
-    pub use crate::{effects, kv, log};
+    pub use crate::{effects, fetch, kv, log};
 }
 
 /// Makes a type the plugin of this crate: `export!(MyPlugin)`, once, where the type implements [`Plugin`].

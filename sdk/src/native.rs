@@ -10,7 +10,7 @@ use crate::message::{Address, BodyKind, Message};
 use crate::plugin::Plugin;
 use crate::{plugin, seam, settings};
 
-/// Number of a blob, a writer or a part in the tables of the host.
+/// Number of a blob, a writer, a part or an answer in the tables of the host.
 pub type Handle = u32;
 /// Named values, in order.
 pub type Fields = Vec<(String, String)>;
@@ -69,6 +69,18 @@ pub trait Host {
     fn kv_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, Fault>;
     fn kv_set(&mut self, key: &str, value: &[u8]) -> Result<(), Fault>;
     fn kv_delete(&mut self, key: &str) -> Result<(), Fault>;
+
+    fn fetch_get(&mut self, target: &str, path: &str, headers: Fields) -> Result<Handle, Fault>;
+    fn fetch_post(
+        &mut self,
+        target: &str,
+        path: &str,
+        headers: Fields,
+        body: Handle,
+    ) -> Result<Handle, Fault>;
+    fn response_status(&mut self, response: Handle) -> u16;
+    fn response_header(&mut self, response: Handle, name: &str) -> Option<String>;
+    fn response_body(&mut self, response: Handle) -> Handle;
 
     fn log(&mut self, level: Level, text: &str, fields: Fields);
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use postroom_practice::{Receiver, ReceiverConfig, Security};
 
 #[path = "../guests/busy.rs"]
+#[allow(dead_code, reason = "the sandbox's tests use more of it")]
 mod busy;
 
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};

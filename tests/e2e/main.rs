@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod damage;
 mod examples;
+mod fetch;
 mod hostile;
 mod languages;
 mod mailboxes;

@@ -31,7 +31,7 @@ fn module(functions: u32, rounds: u32) -> Vec<u8> {
     .concat()
 }
 
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], vector(content)].concat()
 }
 

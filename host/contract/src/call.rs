@@ -10,6 +10,7 @@ use postroom_mail::{Action, Digest, Effect, EffectId, KvWrite, Label, Name, Verd
 
 use crate::blob::Cursors;
 use crate::error::{Cause, InvokeError};
+use crate::fetch::{Fetch, NoFetch, Spent};
 use crate::grants::StepConfig;
 use crate::kv::{KvRead, Stored};
 use crate::limits::Limits;
@@ -48,6 +49,9 @@ pub struct Work {
     pub earlier: Vec<Label>,
     /// Durable state.
     pub kv: Arc<dyn KvRead>,
+    /// Who makes calls of `fetch`.
+    pub(crate) fetch: Arc<dyn Fetch>,
+    pub(crate) spent: Spent,
     /// What was asked for.
     pub queue: Queue,
 }
@@ -94,7 +98,28 @@ impl Call {
         kv: Arc<dyn KvRead>,
     ) -> Self {
         let limits = step.limits.clone();
-        Self::new(limits, Some(Work { step, message, earlier, kv, queue: Queue::default() }))
+        let fetch: Arc<dyn Fetch> = Arc::new(NoFetch::new("nobody makes calls here"));
+        Self::new(
+            limits,
+            Some(Work {
+                step,
+                message,
+                earlier,
+                kv,
+                fetch,
+                spent: Spent::default(),
+                queue: Queue::default(),
+            }),
+        )
+    }
+
+    /// Who makes calls of `fetch`; without this nobody does.
+    #[must_use]
+    pub fn with_fetch(mut self, fetch: Arc<dyn Fetch>) -> Self {
+        if let Some(work) = &mut self.work {
+            work.fetch = fetch;
+        }
+        self
     }
 
     fn new(limits: Limits, work: Option<Work>) -> Self {

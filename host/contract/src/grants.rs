@@ -1,6 +1,6 @@
 //! What the operator allows a step, and the exact line that would allow more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postroom_mail::Name;
 
@@ -28,6 +28,16 @@ impl SinkKind {
     }
 }
 
+/// What needs the operator's word before a plugin that imports it is admitted. What an effect may name is checked at
+/// each call instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Durable state of its own.
+    Kv,
+    /// Look-ups at targets that the operator named.
+    Fetch,
+}
+
 /// What a step may do. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -37,6 +47,10 @@ pub struct Grants {
     pub discard: bool,
     /// Durable state of its own.
     pub kv: bool,
+    /// The targets it may fetch from, as the operator named them.
+    pub fetch: BTreeSet<Name>,
+    /// Randomness of the system instead of that which follows from the message.
+    pub entropy: bool,
 }
 
 impl Grants {
@@ -47,11 +61,18 @@ impl Grants {
         if !sinks.is_empty() {
             parts.push(format!("sinks = [{}]", sinks.join(", ")));
         }
+        if !self.fetch.is_empty() {
+            let targets: Vec<String> = self.fetch.iter().map(|name| format!("\"{name}\"")).collect();
+            parts.push(format!("fetch = [{}]", targets.join(", ")));
+        }
         if self.discard {
             parts.push("discard = true".to_owned());
         }
         if self.kv {
             parts.push("kv = true".to_owned());
+        }
+        if self.entropy {
+            parts.push("entropy = true".to_owned());
         }
         format!("grants = {{ {} }}", parts.join(", "))
     }
@@ -71,6 +92,32 @@ impl Grants {
     /// The line that would grant `kv` too.
     pub fn line_with_kv(&self) -> String {
         Self { kv: true, ..self.clone() }.line()
+    }
+
+    pub(crate) fn line_with_target(&self, target: &Name) -> String {
+        let mut more = self.clone();
+        more.fetch.insert(target.clone());
+        more.line()
+    }
+
+    /// Whether what an import needs is granted; what it may name is checked at each call.
+    pub fn allow(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Kv => self.kv,
+            Capability::Fetch => !self.fetch.is_empty(),
+        }
+    }
+
+    /// The line that would grant these too. Which target is meant only the operator knows.
+    pub fn line_with_all(&self, capabilities: &[Capability]) -> String {
+        let mut more = self.clone();
+        for capability in capabilities {
+            match capability {
+                Capability::Kv => more.kv = true,
+                Capability::Fetch => more.fetch.extend(Name::new("TARGET").ok()),
+            }
+        }
+        more.line()
     }
 }
 
@@ -98,9 +145,14 @@ mod tests {
     #[test]
     fn the_line_that_would_allow_more_keeps_what_is_allowed() {
         let vault = Name::new("vault").unwrap();
-        let grants = Grants { sinks: BTreeMap::from([(vault, SinkKind::Object)]), discard: false, kv: true };
+        let grants =
+            Grants { sinks: BTreeMap::from([(vault, SinkKind::Object)]), kv: true, ..Grants::default() };
         let line = grants.line_with_sink(&Name::new("home").unwrap());
         assert_eq!(line, r#"grants = { sinks = ["home", "vault"], kv = true }"#);
         assert_eq!(Grants::default().line_with_discard(), "grants = { discard = true }");
+        let crm = Grants { entropy: true, ..Grants::default() }.line_with_target(&Name::new("crm").unwrap());
+        assert_eq!(crm, r#"grants = { fetch = ["crm"], entropy = true }"#);
+        let all = Grants::default().line_with_all(&[Capability::Kv, Capability::Fetch]);
+        assert_eq!(all, r#"grants = { fetch = ["TARGET"], kv = true }"#);
     }
 }

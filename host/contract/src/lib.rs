@@ -12,6 +12,7 @@ mod call;
 mod content;
 mod effects;
 mod error;
+mod fetch;
 mod grants;
 mod kv;
 mod limits;
@@ -29,7 +30,11 @@ mod tests;
 pub use blob::{Blob, Writer};
 pub use call::{Call, Fields, Queue, Work};
 pub use error::{Cause, InvokeError};
-pub use grants::{Grants, SinkKind, StepConfig};
+pub use fetch::{
+    Fetch, FetchAnswer, FetchError, FetchMethod, FetchPath, FetchRequest, FetchResponse, NoFetch,
+    RecordedFetch,
+};
+pub use grants::{Capability, Grants, SinkKind, StepConfig};
 pub use kv::{KvRead, NoKv};
 pub use limits::{Limits, MEMORY_MAX, TABLE_ELEMENTS_MAX, octets};
 pub use log::Log;

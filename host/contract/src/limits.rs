@@ -69,6 +69,14 @@ pub struct Limits {
     /// Octets of log lines a minute, over all calls of the step.
     #[serde(deserialize_with = "size")]
     pub log_rate: u64,
+    /// Calls of `fetch`.
+    pub fetch_calls: u32,
+    /// Octets that all calls of `fetch` send together, and as many that they are answered: bodies only.
+    #[serde(deserialize_with = "size")]
+    pub fetch_octets: u64,
+    /// Elapsed time of all calls of `fetch` together; it is part of `wall`.
+    #[serde(deserialize_with = "time")]
+    pub fetch_time: Duration,
 }
 
 impl Default for Limits {
@@ -94,6 +102,9 @@ impl Default for Limits {
             table_elements: TABLE_ELEMENTS_MAX,
             random_octets: 64 << 10,
             log_rate: 1 << 20,
+            fetch_calls: 16,
+            fetch_octets: 1 << 20,
+            fetch_time: Duration::from_secs(10),
         }
     }
 }
@@ -105,7 +116,7 @@ impl Limits {
     /// A text for the operator.
     pub fn check(&self) -> Result<(), String> {
         let seconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let bounds: [(&str, u64, u64, u64); 19] = [
+        let bounds: [(&str, u64, u64, u64); 22] = [
             ("memory", self.memory, 1 << 20, MEMORY_MAX),
             ("cpu (milliseconds)", seconds(self.cpu), 1, 30_000),
             ("wall (milliseconds)", seconds(self.wall), 1, 300_000),
@@ -125,6 +136,9 @@ impl Limits {
             ("table-elements", self.table_elements.into(), 1, TABLE_ELEMENTS_MAX.into()),
             ("random-octets", self.random_octets, 0, 1 << 20),
             ("log-rate", self.log_rate, 0, 64 << 20),
+            ("fetch-calls", self.fetch_calls.into(), 0, 256),
+            ("fetch-octets", self.fetch_octets, 0, 16 << 20),
+            ("fetch-time (milliseconds)", seconds(self.fetch_time), 1, 60_000),
         ];
         match bounds.iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             None => Ok(()),
@@ -240,7 +254,7 @@ mod tests {
     #[test]
     fn every_limit_has_a_hard_maximum_and_is_named_by_it() {
         let far = r#"["memory","effect-octets","made-octets","recipients","labels","effects","log-lines","log-octets","log-line",
-            "handles","hostcall-octets","kv-ops","kv-key","kv-value","table-elements","random-octets","log-rate","cpu","wall"]"#;
+            "handles","hostcall-octets","kv-ops","kv-key","kv-value","fetch-calls","fetch-octets","table-elements","random-octets","log-rate","cpu","wall"]"#;
         let names: Vec<String> = serde_json::from_str(far).unwrap();
         for name in names {
             let limits: Limits = serde_json::from_str(&format!(r#"{{"{name}":4294967295}}"#)).unwrap();

@@ -70,6 +70,11 @@ impl Meter {
         Ok(())
     }
 
+    /// Elapsed time that is left: how long a host function may wait.
+    pub(crate) fn left(&self) -> Duration {
+        self.wall.saturating_sub(self.usage().wall)
+    }
+
     /// As [`Meter::check`], for the inside of reads.
     pub(crate) fn check_io(&self) -> std::io::Result<()> {
         self.check().map_err(std::io::Error::other)

@@ -12,6 +12,7 @@ pub(crate) mod plugin {
             "postroom:plugin/content.writer": postroom_contract::Writer,
             "postroom:plugin/mail.message": crate::handles::MessageEntry,
             "postroom:plugin/mail.part": crate::handles::PartEntry,
+            "postroom:plugin/fetch.response": postroom_contract::FetchResponse,
         },
         trappable_error_type: { "postroom:plugin/types.fault" => crate::refusal::Refusal },
     });

@@ -45,9 +45,9 @@ impl CompileLimits {
     /// The most that can be configured.
     pub const MAX: Self = Self { cpu: Duration::from_secs(120), memory: 4 << 30 };
 
-    /// Elapsed time: a busy machine may give the child a sixth of a processor.
+    /// Elapsed time: a busy machine may give the child a tenth of a processor.
     fn wall(self) -> Duration {
-        self.cpu * 6
+        self.cpu * 10
     }
 }
 

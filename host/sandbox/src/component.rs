@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use postroom_contract::Capability;
 use postroom_mail::Digest;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
@@ -20,7 +21,7 @@ const DEPTH: u32 = 32;
 const PACKAGE: &str = "postroom:plugin/";
 const VERSION: &str = "0.1";
 /// What the contract offers. `types` comes along with the others.
-const OFFERED: [&str; 6] = ["types", "content", "mail", "effects", "kv", "log"];
+const OFFERED: [&str; 7] = ["types", "content", "mail", "effects", "kv", "fetch", "log"];
 /// What of WASI is linked, inert.
 const BASELINE: [&str; 18] = [
     "wasi:cli/environment",
@@ -42,14 +43,6 @@ const BASELINE: [&str; 18] = [
     "wasi:clocks/wall-clock",
     "wasi:clocks/monotonic-clock",
 ];
-
-/// What needs the operator's word before a plugin that imports it is admitted. What an effect may name is checked at
-/// each call instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Durable state of its own.
-    Kv,
-}
 
 /// One interface a component wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +129,11 @@ impl Import {
         let wasi = BASELINE.contains(&base) && is_version(version, "0.2");
         let known =
             wasi || own.is_some_and(|interface| world.offers(interface)) && is_version(version, VERSION);
-        let capability = (own == Some("kv")).then_some(Capability::Kv);
+        let capability = match own {
+            Some("kv") => Some(Capability::Kv),
+            Some("fetch") => Some(Capability::Fetch),
+            _ => None,
+        };
         Self { capability, wasi, known, name }
     }
 }
@@ -219,6 +216,7 @@ mod tests {
         assert_eq!(plugin("postroom:plugin/mail@0.2.0"), (false, false, None));
         assert_eq!(plugin("postroom:plugin/mail@0.10.0"), (false, false, None));
         assert_eq!(plugin("postroom:plugin/kv@0.1.0"), (true, false, Some(Capability::Kv)));
+        assert_eq!(plugin("postroom:plugin/fetch@0.1.0"), (true, false, Some(Capability::Fetch)));
         assert_eq!(plugin("wasi:cli/exit@0.2.0"), (true, true, None));
         assert_eq!(plugin("wasi:cli/exit@0.3.0"), (false, false, None));
         assert_eq!(plugin("wasi:filesystem/types@0.2.6"), (false, false, None));

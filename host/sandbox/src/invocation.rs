@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use postroom_contract::{Breach, Call, KvRead, Limits, Message, StepConfig};
+use postroom_contract::{Breach, Call, Fetch, KvRead, Limits, Message, StepConfig};
 use postroom_mail::{Digest, Label, Timestamp};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTableError};
 
@@ -31,10 +31,12 @@ impl Invocation {
         message: Arc<Message>,
         earlier: Vec<Label>,
         kv: Arc<dyn KvRead>,
+        fetch: Arc<dyn Fetch>,
     ) -> Self {
         let parts = [step.pipeline.as_str().as_bytes(), step.step.as_str().as_bytes(), &message.id().0.0];
-        let ambience = Ambience::new(Digest::of_parts("seed/1", &parts), message.provenance().retrieved);
-        Self::new(Call::working(step, message, earlier, kv), ambience)
+        let ambience = Ambience::new(Digest::of_parts("seed/1", &parts), message.provenance().retrieved)
+            .with_entropy(step.grants.entropy);
+        Self::new(Call::working(step, message, earlier, kv).with_fetch(fetch), ambience)
     }
 
     fn new(call: Call, ambience: Ambience) -> Self {

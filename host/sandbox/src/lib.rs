@@ -26,13 +26,14 @@ mod refusal;
 mod sandbox;
 
 pub use compile::{CompileLimits, Compiler, REFUSED, compile_stdin};
-pub use component::{Capability, Import, SIZE_CAP};
+pub use component::{Import, SIZE_CAP};
 pub use engine::{Allocation, SandboxConfig};
 pub use error::{CompileError, LoadError};
 pub use mime::Mime;
 pub use plugin::Plugin;
 pub use postroom_contract::{
-    Cause, Grants, InvokeError, KvRead, Limits, MEMORY_MAX, Message, NoKv, Outcome, Parser, ReadError,
-    SinkKind, StepConfig, TABLE_ELEMENTS_MAX, Usage,
+    Capability, Cause, Fetch, FetchAnswer, FetchError, FetchMethod, FetchPath, FetchRequest, Grants,
+    InvokeError, KvRead, Limits, MEMORY_MAX, Message, NoFetch, NoKv, Outcome, Parser, ReadError,
+    RecordedFetch, SinkKind, StepConfig, TABLE_ELEMENTS_MAX, Usage,
 };
 pub use sandbox::{Component, Inspection, Sandbox};

@@ -1,10 +1,11 @@
 //! A plugin admitted to a step: a component, what it may do, and its settings.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use postroom_contract::{
-    Failure, InvokeError, KvRead, Message, Outcome, Problems, StepConfig, neutral_problems,
+    Failure, Fetch, InvokeError, KvRead, Message, NoFetch, Outcome, Problems, StepConfig, neutral_problems,
 };
 use postroom_mail::{Label, Name};
 use wasmtime::Store;
@@ -20,17 +21,30 @@ use crate::log_rate::LogRate;
 use crate::sandbox::Component;
 
 /// A plugin, ready to be called. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
     component: Component,
     config: Arc<StepConfig>,
     log_rate: Arc<LogRate>,
+    fetch: Arc<dyn Fetch>,
 }
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
         let log_rate = Arc::new(LogRate::new(config.limits.log_rate));
-        Self { component, config: Arc::new(config), log_rate }
+        let fetch = Arc::new(NoFetch::new("nobody makes calls here"));
+        Self { component, config: Arc::new(config), log_rate, fetch }
+    }
+
+    /// Who makes its calls of `fetch`. Without this nobody does, and they are refused.
+    #[must_use]
+    pub fn with_fetch(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch, ..self }
+    }
+
+    /// Who makes its calls.
+    pub fn fetch(&self) -> &Arc<dyn Fetch> {
+        &self.fetch
     }
 
     /// The component it runs.
@@ -88,7 +102,8 @@ impl Plugin {
         kv: &Arc<dyn KvRead>,
     ) -> Returned<Result<(), Failure>> {
         let step = Arc::clone(&self.config);
-        let invocation = Invocation::working(step, Arc::clone(message), labels.to_vec(), Arc::clone(kv));
+        let (message_of, kv, fetch) = (Arc::clone(message), Arc::clone(kv), Arc::clone(&self.fetch));
+        let invocation = Invocation::working(step, message_of, labels.to_vec(), kv, fetch);
         self.run(invocation, |store, guest| {
             if let Err(problems) = self.configure(store, guest)? {
                 return Ok(Err(Failure::settings(&problems)));
@@ -126,5 +141,14 @@ fn failure(failure: handler::Failure) -> Failure {
     match failure {
         handler::Failure::Transient(text) => Failure::Transient(text),
         handler::Failure::Permanent(text) => Failure::Permanent(text),
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("component", &self.component)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

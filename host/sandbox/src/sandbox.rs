@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use postroom_contract::{Limits, MEMORY_MAX, StepConfig};
+use postroom_contract::{Capability, Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
 use wasmtime::component::{Component as Compiled, Linker};
@@ -12,7 +12,7 @@ use wasmtime::{Cache, Engine};
 use crate::bindings::{mime, plugin};
 use crate::call::{self, Returned};
 use crate::compile::{Apart, Compiler};
-use crate::component::{Capability, Import, Outline, World};
+use crate::component::{Import, Outline, World};
 use crate::engine::{self, Allocation, SandboxConfig};
 use crate::error::LoadError;
 use crate::invocation::{Invocation, link_mime, link_plugin};
@@ -187,15 +187,15 @@ impl Component {
     /// When it does not, or a limit is out of range.
     pub fn admit(&self, config: StepConfig) -> Result<Plugin, LoadError> {
         config.limits.check().map_err(LoadError::Limits)?;
-        let ungranted: Vec<String> = self
-            .outline
-            .imports
-            .iter()
-            .filter(|import| !granted(import, &config))
-            .map(|i| i.name.clone())
-            .collect();
+        let wanted =
+            self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
+        let (ungranted, capabilities): (Vec<String>, Vec<Capability>) = wanted
+            .filter(|(_, capability)| !config.grants.allow(*capability))
+            .map(|(name, capability)| (name.clone(), capability))
+            .unzip();
         if !ungranted.is_empty() {
-            return Err(LoadError::Ungranted { imports: ungranted, line: config.grants.line_with_kv() });
+            let line = config.grants.line_with_all(&capabilities);
+            return Err(LoadError::Ungranted { imports: ungranted, line });
         }
         let plugin = Plugin::new(self.clone(), config);
         plugin.try_settings()?;
@@ -206,13 +206,6 @@ impl Component {
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Component").field("digest", &self.outline.digest).finish_non_exhaustive()
-    }
-}
-
-fn granted(import: &Import, config: &StepConfig) -> bool {
-    match import.capability {
-        None => true,
-        Some(Capability::Kv) => config.grants.kv,
     }
 }
 

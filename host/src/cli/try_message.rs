@@ -1,10 +1,12 @@
-//! `postroom try FILE.eml`: the same chain as `run`, with the journal replaced by the printer. Sends nothing, keeps nothing.
+//! `postroom try FILE.eml`: the same chain as `run`, with the journal replaced by the printer. Sends nothing, keeps nothing, and calls
+//! nobody unless told to.
 
 use std::io::Read;
 use std::path::PathBuf;
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{AccountId, Digest, Plan, Provenance, Uid, Verdict};
+use tokio::runtime::Runtime;
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
@@ -24,6 +26,9 @@ pub struct Args {
     /// As if the server had given it this unique-id.
     #[arg(long, default_value = "try")]
     uidl: String,
+    /// Make the calls that plugins ask of `[fetch]` targets; without this they are refused.
+    #[arg(long)]
+    fetch: bool,
 }
 
 pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
@@ -40,7 +45,13 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
     };
     let cache = config.state.join("compiled");
     let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
-    let live = Live::build(config, &sandbox)?;
+    // Calls wait for a runtime; nothing else here does.
+    let runtime = if args.fetch { Some(setup::runtime()?) } else { None };
+    let _entered = runtime.as_ref().map(Runtime::enter);
+    let live = match args.fetch {
+        true => Live::build(config, &sandbox)?,
+        false => Live::build_without_calls(config, &sandbox)?,
+    };
     let Some(decided) = pipeline::dry_run(&live.plugins, &provenance, octets) else {
         return Err(Failure::new(
             Exit::Config,

@@ -31,10 +31,25 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             strangers_send_only_where_they_may(config, name, index, step, findings);
         }
     }
+    targets_are_sound(config, findings);
     for name in config.sinks.keys() {
         let mut steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
         if !steps.any(|step| step.grants.sinks.contains(name)) {
             findings.warn(&path(["sinks", name.as_str()]), &format!("no step is granted the sink `{name}`"));
+        }
+    }
+}
+
+fn targets_are_sound(config: &Config, findings: &mut Findings<'_>) {
+    for (name, target) in &config.fetch {
+        for problem in target.problems() {
+            let at = path(["fetch", name.as_str(), problem.key]);
+            findings.error(&at, Part::Value, format!("target `{name}`: {}", problem.text), problem.hint);
+        }
+        let mut steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        if !steps.any(|step| step.grants.fetch.contains(name)) {
+            let text = format!("no step is granted the target `{name}`");
+            findings.warn(&path(["fetch", name.as_str()]), &text);
         }
     }
 }

@@ -31,6 +31,7 @@ pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
 pub use secret::{Secret, SecretRef};
 pub use sources::Environment;
 
+use crate::fetch::FetchConfig;
 use crate::sinks::SinkConfig;
 
 /// What has to be written to send a password and mail in the clear.
@@ -50,6 +51,8 @@ pub struct Config {
     pub accounts: BTreeMap<AccountId, AccountConfig>,
     /// Sinks by name.
     pub sinks: BTreeMap<Name, SinkConfig>,
+    /// Targets that plugins may fetch from, by name.
+    pub fetch: BTreeMap<Name, FetchConfig>,
     /// Pipelines by name.
     pub pipelines: BTreeMap<Name, PipelineConfig>,
     /// Logging.
@@ -186,6 +189,10 @@ pub struct Grants {
     pub discard: bool,
     /// Whether it may keep state.
     pub kv: bool,
+    /// Targets it may fetch from; they exist, each once.
+    pub fetch: Vec<Name>,
+    /// Whether its randomness is the system's.
+    pub entropy: bool,
 }
 
 /// Which messages a step runs for; an empty list is no condition.

@@ -14,13 +14,14 @@ use serde::{Deserialize, Deserializer};
 
 use super::units::{Size, Time};
 use super::{LogFormat, Then};
+use crate::fetch::FetchConfig;
 use crate::sinks::SinkConfig;
 
 pub(super) use account::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
 
 /// The keys of the top level.
-pub(super) const TOP: [&str; 7] =
-    ["state", "never_delete", "limits", "accounts", "sinks", "pipelines", "log"];
+pub(super) const TOP: [&str; 8] =
+    ["state", "never_delete", "limits", "accounts", "sinks", "fetch", "pipelines", "log"];
 
 /// All of it.
 #[derive(Default)]
@@ -30,6 +31,7 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     pub(super) accounts: BTreeMap<AccountId, RawAccount>,
     pub(super) sinks: BTreeMap<Name, SinkConfig>,
+    pub(super) fetch: BTreeMap<Name, FetchConfig>,
     pub(super) pipelines: BTreeMap<Name, RawPipeline>,
     pub(super) log: RawLog,
 }
@@ -87,6 +89,8 @@ pub(super) struct RawGrants {
     pub(super) sinks: Vec<Name>,
     pub(super) discard: bool,
     pub(super) kv: bool,
+    pub(super) fetch: Vec<Name>,
+    pub(super) entropy: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +139,9 @@ pub(super) struct RawStepLimits {
     pub(super) kv_key: Option<u32>,
     pub(super) kv_value: Option<Size>,
     pub(super) kv_total: Option<Size>,
+    pub(super) fetch_calls: Option<u32>,
+    pub(super) fetch_octets: Option<Size>,
+    pub(super) fetch_time: Option<Time>,
 }
 
 #[derive(Default, Deserialize)]

@@ -38,6 +38,7 @@ pub(super) fn resolve(
     let known = Known {
         accounts: raw.accounts.keys().cloned().collect(),
         sinks: raw.sinks.keys().cloned().collect(),
+        targets: raw.fetch.keys().cloned().collect(),
     };
     let mut pipelines = BTreeMap::new();
     for (name, pipeline) in raw.pipelines {
@@ -57,6 +58,7 @@ pub(super) fn resolve(
         limits,
         accounts,
         sinks: raw.sinks,
+        fetch: raw.fetch,
         pipelines,
         log,
         base,
@@ -105,6 +107,7 @@ impl Findings<'_> {
 struct Known {
     accounts: BTreeSet<AccountId>,
     sinks: BTreeSet<Name>,
+    targets: BTreeSet<Name>,
 }
 
 /// Each account has exactly one pipeline: the one it names, the one that names it, or the one left over ([`open_pipelines`]).

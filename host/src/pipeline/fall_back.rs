@@ -196,7 +196,7 @@ impl PluginSet {
         let mut chain = (**self.chains.get(pipeline).ok_or_else(gone)?).clone();
         let one = chain.steps.iter_mut().find(|one| one.name == *step).ok_or_else(gone)?;
         one.plugin_name = format!("{} (an earlier version)", configured.plugin);
-        one.plugin = plugin;
+        one.plugin = plugin.with_fetch(Arc::clone(one.plugin.fetch()));
         self.chains.insert(pipeline.clone(), Arc::new(chain));
         Ok(self)
     }

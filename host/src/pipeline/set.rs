@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Grants, LoadError, Mime, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Fetch, Grants, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
 };
 
 use super::breaker::Version;
@@ -116,7 +116,8 @@ pub enum PluginProblem {
 }
 
 impl PluginSet {
-    /// Loads every plugin of `config`; what `previous` has compiled already is taken from there.
+    /// Loads every plugin of `config`; what `previous` has compiled already is taken from there. `fetch` makes the calls they
+    /// ask for.
     ///
     /// # Errors
     /// All problems there are, not just the first.
@@ -124,6 +125,7 @@ impl PluginSet {
         config: &Config,
         sandbox: &Sandbox,
         previous: Option<&Self>,
+        fetch: &Arc<dyn Fetch>,
     ) -> Result<Self, Vec<PluginProblem>> {
         let mut problems = Vec::new();
         let mut components: HashMap<Digest, Component> =
@@ -134,7 +136,10 @@ impl PluginSet {
             let mut steps = Vec::new();
             for step in &pipeline.steps {
                 match load_step(config, sandbox, &mut components, name, step) {
-                    Ok(step) => steps.push(step),
+                    Ok(step) => {
+                        let plugin = step.plugin.with_fetch(Arc::clone(fetch));
+                        steps.push(Step { plugin, ..step });
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -298,7 +303,13 @@ pub(super) fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> 
     Admission {
         pipeline: pipeline.clone(),
         step: step.name.clone(),
-        grants: Grants { sinks, discard: step.grants.discard, kv: step.grants.kv },
+        grants: Grants {
+            sinks,
+            discard: step.grants.discard,
+            kv: step.grants.kv,
+            fetch: step.grants.fetch.iter().cloned().collect(),
+            entropy: step.grants.entropy,
+        },
         limits: step.limits.clone(),
         required: step.required,
         settings: step.settings.to_string(),

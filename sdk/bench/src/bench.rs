@@ -1,14 +1,14 @@
 //! What the bench grants, and one run of a plugin on it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use postroom_contract::{
-    Breach, Call, Cause, Failure, Grants, KvRead, Limits, Message, Parser, SinkKind, StepConfig,
-    neutral_problems,
+    Breach, Call, Cause, Failure, FetchAnswer, FetchError, Grants, KvRead, Limits, Message, Parser,
+    RecordedFetch, SinkKind, StepConfig, neutral_problems,
 };
 use postroom_mail::{Label, Name, Octets};
 use postroom_sdk::{Fault, Plugin, Problem, native};
@@ -29,6 +29,8 @@ pub struct Bench {
     refusals: BTreeMap<String, Fault>,
     discard: bool,
     kv: bool,
+    targets: BTreeSet<String>,
+    answers: Vec<(String, String, Result<FetchAnswer, FetchError>)>,
     limits: Limits,
     account: String,
     received_ms: u64,
@@ -63,6 +65,8 @@ impl Bench {
             refusals: BTreeMap::new(),
             discard: false,
             kv: false,
+            targets: BTreeSet::new(),
+            answers: Vec::new(),
             limits: Limits::default(),
             account: "home".to_owned(),
             received_ms: RECEIVED_MS,
@@ -111,6 +115,24 @@ impl Bench {
     #[must_use]
     pub fn kv(mut self) -> Self {
         self.kv = true;
+        self
+    }
+
+    /// Grants a target of `fetch`, and says what a path of it answers.
+    #[must_use]
+    pub fn answers(mut self, target: &str, path: &str, status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let answer = FetchAnswer { status, body: body.into(), ..FetchAnswer::default() };
+        self.targets.insert(target.to_owned());
+        self.answers.push((target.to_owned(), path.to_owned(), Ok(answer)));
+        self
+    }
+
+    /// Grants a target of `fetch`, and says that a path of it cannot be had just now.
+    #[must_use]
+    pub fn no_answer(mut self, target: &str, path: &str, why: &str) -> Self {
+        let why = FetchError::Unavailable(why.to_owned());
+        self.targets.insert(target.to_owned());
+        self.answers.push((target.to_owned(), path.to_owned(), Err(why)));
         self
     }
 
@@ -175,8 +197,13 @@ impl Bench {
     fn call(&self, plugin: &str, mail: &Mail) -> Result<(Call, Arc<Message>), String> {
         let name = |text: &str| Name::new(text).map_err(|error| format!("the bench: {error}"));
         let sinks = self.sinks.iter().map(|(sink, kind)| Ok((name(sink)?, *kind)));
-        let grants =
-            Grants { sinks: sinks.collect::<Result<_, String>>()?, discard: self.discard, kv: self.kv };
+        let grants = Grants {
+            sinks: sinks.collect::<Result<_, String>>()?,
+            discard: self.discard,
+            kv: self.kv,
+            fetch: self.targets.iter().map(|target| name(target)).collect::<Result<_, String>>()?,
+            entropy: false,
+        };
         let step = StepConfig {
             pipeline: name("main")?,
             step: name(plugin)?,
@@ -195,7 +222,12 @@ impl Bench {
         let labels = mail.labels.iter().map(|label| Label::new(label.as_str()));
         let labels = labels.collect::<Result<_, _>>().map_err(|error| format!("the bench: {error}"))?;
         let kv: Arc<dyn KvRead> = Arc::new(self.state.clone());
-        Ok((Call::working(Arc::new(step), Arc::clone(&message), labels, kv), message))
+        let recorded =
+            self.answers.iter().try_fold(RecordedFetch::default(), |recorded, (target, path, answer)| {
+                Ok::<_, String>(recorded.records(&name(target)?, path, answer.clone()))
+            })?;
+        let call = Call::working(Arc::new(step), Arc::clone(&message), labels, kv);
+        Ok((call.with_fetch(Arc::new(recorded)), message))
     }
 
     fn handle<P: Plugin>(&self, mut call: Call, message: Arc<Message>, settings: &str, mail: &Mail) -> Run {

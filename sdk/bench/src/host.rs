@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use postroom_contract as contract;
-use postroom_contract::{Blob, Breach, Call, Message, Refusal, Text, Writer};
+use postroom_contract::{Blob, Breach, Call, FetchResponse, Message, Refusal, Text, Writer};
 use postroom_mail::structure::Node;
 use postroom_sdk::log::Level;
 use postroom_sdk::native::{Fields, Handle, Host};
@@ -26,6 +26,7 @@ enum Entry {
     Blob(Arc<Blob>),
     Writer(Writer),
     Part(usize),
+    Response(Arc<FetchResponse>),
 }
 
 /// What the handles refer to. Numbers are not used twice.
@@ -39,7 +40,7 @@ impl Table {
     fn writer(&mut self, handle: Handle) -> Result<&mut Writer, Breach> {
         match self.entries.get_mut(&handle) {
             Some(Entry::Writer(writer)) => Ok(writer),
-            Some(Entry::Blob(_) | Entry::Part(_)) | None => Err(unknown()),
+            Some(Entry::Blob(_) | Entry::Part(_) | Entry::Response(_)) | None => Err(unknown()),
         }
     }
 }
@@ -70,14 +71,21 @@ impl BenchHost {
     fn blob(&self, handle: Handle) -> Arc<Blob> {
         match self.table.entries.get(&handle) {
             Some(Entry::Blob(blob)) => Arc::clone(blob),
-            Some(Entry::Writer(_) | Entry::Part(_)) | None => end(unknown()),
+            Some(Entry::Writer(_) | Entry::Part(_) | Entry::Response(_)) | None => end(unknown()),
         }
     }
 
     fn leaf(&self, handle: Handle) -> usize {
         match self.table.entries.get(&handle) {
             Some(Entry::Part(leaf)) => *leaf,
-            Some(Entry::Blob(_) | Entry::Writer(_)) | None => end(unknown()),
+            Some(Entry::Blob(_) | Entry::Writer(_) | Entry::Response(_)) | None => end(unknown()),
+        }
+    }
+
+    fn response(&self, handle: Handle) -> Arc<FetchResponse> {
+        match self.table.entries.get(&handle) {
+            Some(Entry::Response(response)) => Arc::clone(response),
+            Some(Entry::Blob(_) | Entry::Writer(_) | Entry::Part(_)) | None => end(unknown()),
         }
     }
 
@@ -334,6 +342,39 @@ impl Host for BenchHost {
 
     fn kv_delete(&mut self, key: &str) -> Result<(), Fault> {
         answer(self.counted().kv_delete(key.to_owned()))
+    }
+
+    fn fetch_get(&mut self, target: &str, path: &str, headers: Fields) -> Result<Handle, Fault> {
+        let fetched = self.counted().fetch_get(target, path.to_owned(), headers);
+        answer(fetched).map(|response| self.push(Entry::Response(Arc::new(response))))
+    }
+
+    fn fetch_post(
+        &mut self,
+        target: &str,
+        path: &str,
+        headers: Fields,
+        body: Handle,
+    ) -> Result<Handle, Fault> {
+        let body = self.blob(body);
+        let fetched = self.counted().fetch_post(target, path.to_owned(), headers, &body);
+        answer(fetched).map(|response| self.push(Entry::Response(Arc::new(response))))
+    }
+
+    fn response_status(&mut self, response: Handle) -> u16 {
+        self.counted();
+        self.response(response).status()
+    }
+
+    fn response_header(&mut self, response: Handle, name: &str) -> Option<String> {
+        self.counted();
+        self.response(response).header(name).map(str::to_owned)
+    }
+
+    fn response_body(&mut self, response: Handle) -> Handle {
+        self.counted();
+        let body = Arc::clone(self.response(response).body());
+        self.push(Entry::Blob(body))
     }
 
     fn log(&mut self, level: Level, text: &str, fields: Fields) {

@@ -193,6 +193,28 @@ pub(crate) fn kv_delete(key: &str) -> Result<(), Fault> {
     attempt(|host| host.kv_delete(key))
 }
 
+#[derive(Debug)]
+pub(crate) struct Response(Held);
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        ask(|host| host.response_status(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        ask(|host| host.response_header(self.0.0, name)).flatten()
+    }
+    pub(crate) fn body(&self) -> Blob {
+        Blob::of(ask(|host| host.response_body(self.0.0)).unwrap_or_default())
+    }
+}
+
+pub(crate) fn fetch_get(target: &str, path: &str, headers: Fields) -> Result<Response, Fault> {
+    attempt(|host| host.fetch_get(target, path, headers)).map(|handle| Response(Held(handle)))
+}
+pub(crate) fn fetch_post(target: &str, path: &str, headers: Fields, body: &Blob) -> Result<Response, Fault> {
+    attempt(|host| host.fetch_post(target, path, headers, body.0.0)).map(|handle| Response(Held(handle)))
+}
+
 pub(crate) fn log(level: Level, text: &str, fields: Fields) {
     ask(|host| host.log(level, text, fields));
 }

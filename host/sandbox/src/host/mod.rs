@@ -4,6 +4,7 @@
 pub(crate) mod baseline;
 mod content;
 mod effects;
+pub(crate) mod fetch;
 mod kv;
 mod log;
 mod mail;

@@ -95,7 +95,7 @@ impl<P: Plugin> Compared<P> {
         let step = StepConfig {
             pipeline: name("main"),
             step: name(P::NAME),
-            grants: Grants { sinks, discard: true, kv: true },
+            grants: Grants { sinks, discard: true, kv: true, ..Grants::default() },
             limits: limits.clone(),
             required: true,
             settings: settings.to_string(),

@@ -2,11 +2,18 @@
 
 use std::fmt::Write as _;
 
+use crate::busy::{component as component_of, leb, section};
 use crate::guests::octets;
 use crate::wat::{component, plugin, with_nested};
 
 /// A component with the handler's name, and nothing behind it.
 const SHELL: &str = "(instance $none) (export \"postroom:plugin/handler@0.1.0\" (instance $none))";
+
+/// The same, octet by octet, with sections in front: the text of what is large takes long to read.
+fn shell_with(sections: &[u8]) -> Vec<u8> {
+    let shell = shell();
+    [&shell[..8], sections, &shell[8..]].concat()
+}
 
 fn repeated(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).fold(String::new(), |mut text, at| {
@@ -89,12 +96,12 @@ pub(crate) fn wants_more_functions() -> Vec<u8> {
 pub(crate) fn imports() -> Vec<u8> {
     component(&format!(
         "(component {} {SHELL})",
-        repeated(20_000, |at| format!("(import \"a{at}\" (instance))"))
+        repeated(1500, |at| format!("(import \"a{at}\" (instance))"))
     ))
 }
 
 pub(crate) fn exports() -> Vec<u8> {
-    let more = repeated(20_000, |at| format!("(export \"a{at}\" (instance $none))"));
+    let more = repeated(1500, |at| format!("(export \"a{at}\" (instance $none))"));
     component(&format!("(component {SHELL} {more})"))
 }
 
@@ -107,9 +114,11 @@ pub(crate) fn types_exponential() -> Vec<u8> {
     component(&format!("(component {types} {SHELL})"))
 }
 
+/// Two million pairs of octets.
 pub(crate) fn types_many() -> Vec<u8> {
-    let types = repeated(150_000, |at| format!("(type (tuple u8 (list u{})))", 8 << (at % 4)));
-    component(&format!("(component {types} {SHELL})"))
+    let count = 2_000_000;
+    let types = [leb(count), [0x6f, 2, 0x7d, 0x7d].repeat(count as usize)].concat();
+    shell_with(&section(7, &types))
 }
 
 pub(crate) fn nested_deep() -> Vec<u8> {
@@ -129,12 +138,14 @@ pub(crate) fn nested_deep() -> Vec<u8> {
     octets
 }
 
+/// Components that are empty.
 pub(crate) fn nested_many() -> Vec<u8> {
-    component(&format!("(component {} {SHELL})", "(component)".repeat(20_000)))
+    shell_with(&section(4, b"\0asm\x0d\0\x01\0").repeat(100_000))
 }
 
+/// Core modules that are empty.
 pub(crate) fn modules_many() -> Vec<u8> {
-    component(&format!("(component {} {SHELL})", "(core module)".repeat(20_000)))
+    shell_with(&section(1, b"\0asm\x01\0\0\0").repeat(100_000))
 }
 
 pub(crate) fn instances_many() -> Vec<u8> {
@@ -166,7 +177,17 @@ pub(crate) fn instances_exponential() -> Vec<u8> {
 }
 
 pub(crate) fn functions_many() -> Vec<u8> {
-    plugin(&"(func)\n".repeat(1_000_001))
+    component_of(1_000_001, 0)
+}
+
+/// Many functions, each of some size.
+pub(crate) fn busy() -> Vec<u8> {
+    component_of(4000, 1000)
+}
+
+/// A single function of four million instructions.
+pub(crate) fn giant_function() -> Vec<u8> {
+    component_of(1, 1_000_000)
 }
 
 pub(crate) fn data_huge() -> Vec<u8> {
@@ -175,34 +196,37 @@ pub(crate) fn data_huge() -> Vec<u8> {
     )
 }
 
+/// A plugin with another module inside.
+fn nested_module(fields: &str) -> Vec<u8> {
+    let module = format!("(component (core module $m {fields}) (core instance (instantiate $m)))");
+    with_nested(&plugin(""), &module, 1)
+}
+
 /// In one function.
 pub(crate) fn locals_many() -> Vec<u8> {
-    plugin(&format!("(func (local {}))", "i64 ".repeat(60_000)))
+    nested_module(&format!("(func (local {}))", "i64 ".repeat(60_000)))
 }
 
 pub(crate) fn parameters_many() -> Vec<u8> {
-    plugin(&format!("(func (param {}))", "i64 ".repeat(2000)))
+    nested_module(&format!("(func (param {}))", "i64 ".repeat(2000)))
 }
 
 pub(crate) fn branches_giant() -> Vec<u8> {
-    plugin(&format!("(func (param i32) (block (br_table {} (local.get 0))))", "0 ".repeat(200_000)))
+    nested_module(&format!("(func (param i32) (block (br_table {} (local.get 0))))", "0 ".repeat(200_000)))
 }
 
 pub(crate) fn names_giant() -> Vec<u8> {
-    plugin(&format!("(func (export \"{}\"))", "n".repeat(200_000)))
+    nested_module(&format!("(func (export \"{}\"))", "n".repeat(200_000)))
 }
 
 pub(crate) fn memory_64() -> Vec<u8> {
-    let module = "(component (core module $m (memory i64 1)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory i64 1)")
 }
 
 pub(crate) fn memory_shared() -> Vec<u8> {
-    let module = "(component (core module $m (memory 1 2 shared)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory 1 2 shared)")
 }
 
 pub(crate) fn two_memories() -> Vec<u8> {
-    let module = "(component (core module $m (memory 1) (memory 1)) (core instance (instantiate $m)))";
-    with_nested(&plugin(""), module, 1)
+    nested_module("(memory 1) (memory 1)")
 }

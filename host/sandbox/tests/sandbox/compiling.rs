@@ -37,7 +37,7 @@ fn the_child_itself() {
     std::process::exit(code.into());
 }
 
-fn compiler(limits: CompileLimits) -> Compiler {
+pub(crate) fn compiler(limits: CompileLimits) -> Compiler {
     // After `--` all is a filter, and none but the first names a test.
     let arguments = ["compiling::the_child_itself", "--exact", "--ignored", "--nocapture", "--"];
     Compiler {

@@ -59,7 +59,7 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) fn all_grants() -> Grants {
     let sinks = [("vault", SinkKind::Object), ("home", SinkKind::Mailbox), ("relay", SinkKind::Transport)];
     let sinks: BTreeMap<_, _> = sinks.into_iter().map(|(sink, kind)| (name(sink), kind)).collect();
-    Grants { sinks, discard: true, kv: true }
+    Grants { sinks, discard: true, kv: true, ..Grants::default() }
 }
 
 /// A step with everything granted.

@@ -8,6 +8,7 @@ mod bombs;
 #[path = "../../../../tests/guests/busy.rs"]
 mod busy;
 mod compiling;
+mod fetching;
 mod gallery;
 mod guests;
 mod hostile;

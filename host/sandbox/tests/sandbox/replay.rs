@@ -65,8 +65,10 @@ fn a_replay_is_the_same_in_every_call_engine_and_process() {
     assert!(output.status.success(), "{said}");
     let there: Vec<_> = said.lines().filter(|line| line.starts_with("replay: ")).collect();
     assert_eq!(here, there, "another process");
-    let different: BTreeSet<_> = here.iter().collect();
-    assert_eq!(different.len(), here.len(), "the scripts tell modes and messages apart");
+    // What is in the state does not depend on the message.
+    let depends: Vec<_> = here.iter().filter(|line| !line.contains(" state ")).collect();
+    let different: BTreeSet<_> = depends.iter().collect();
+    assert_eq!(different.len(), depends.len(), "the scripts tell modes and messages apart");
 }
 
 #[test]

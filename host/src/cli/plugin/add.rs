@@ -32,6 +32,9 @@ pub struct Args {
     /// A sink it may use; may be given several times.
     #[arg(long, value_name = "SINK")]
     grant_sink: Vec<String>,
+    /// A target of `[fetch]` it may look things up at; may be repeated.
+    #[arg(long, value_name = "TARGET")]
+    grant_fetch: Vec<String>,
     /// It may end a message's way without a copy.
     #[arg(long)]
     grant_discard: bool,
@@ -39,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = step::given)]
     set: Vec<(String, toml_edit::Value)>,
     /// Put this file in the place of the one that the step runs now; its grants and settings stay.
-    #[arg(long, conflicts_with_all = ["grant_sink", "grant_discard", "set"])]
+    #[arg(long, conflicts_with_all = ["grant_sink", "grant_fetch", "grant_discard", "set"])]
     replace: bool,
     /// Only show what would be written, and whether it would be right.
     #[arg(long)]
@@ -137,6 +140,7 @@ fn change(
                 plugin: &plugin,
                 inspection,
                 sinks: &args.grant_sink,
+                targets: &args.grant_fetch,
                 discard: args.grant_discard,
                 given: &args.set,
             };

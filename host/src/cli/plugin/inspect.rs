@@ -162,17 +162,19 @@ fn meaning(import: &Import) -> String {
             "store, file, forward or send into the sinks its step is granted; label, set aside, or, if granted, discard"
         }
         "kv" => "keep state of its own from one message to the next",
+        "fetch" => "look things up at targets that you name, with your credentials",
         "log" => "write lines to its log",
         _ => "use a part of the contract",
     };
     match import.capability {
-        Some(capability) => format!("{words} (needs `grants = {{ {} = true }}`)", grant(capability)),
+        Some(capability) => format!("{words} (needs `grants = {{ {} }}`)", grant(capability)),
         None => words.to_owned(),
     }
 }
 
 pub(super) fn grant(capability: Capability) -> &'static str {
     match capability {
-        Capability::Kv => "kv",
+        Capability::Kv => "kv = true",
+        Capability::Fetch => "fetch = [\"TARGET\"]",
     }
 }

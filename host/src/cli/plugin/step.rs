@@ -14,6 +14,8 @@ pub(super) struct NewStep<'a> {
     pub(super) plugin: &'a str,
     pub(super) inspection: &'a Inspection,
     pub(super) sinks: &'a [String],
+    /// Targets of `fetch` it is granted.
+    pub(super) targets: &'a [String],
     pub(super) discard: bool,
     /// Settings given on the command line, which go before what the schema suggests.
     pub(super) given: &'a [(String, Value)],
@@ -94,6 +96,9 @@ fn grants(step: &NewStep<'_>) -> InlineTable {
     let mut grants = InlineTable::new();
     if !step.sinks.is_empty() {
         grants.insert("sinks", step.sinks.iter().collect::<Array>().into());
+    }
+    if !step.targets.is_empty() {
+        grants.insert("fetch", step.targets.iter().collect::<Array>().into());
     }
     if step.discard {
         grants.insert("discard", true.into());

@@ -123,7 +123,7 @@ fn grants(conditions: &Conditions) -> Grants {
     };
     let wanted = &conditions.grants;
     let sinks = wanted.sinks.iter().map(|(name, of)| (name.clone(), kind(of))).collect();
-    Grants { sinks, discard: wanted.discard, kv: wanted.kv }
+    Grants { sinks, discard: wanted.discard, kv: wanted.kv, ..Grants::default() }
 }
 
 /// In the words of a step's `limits`; the sandbox has them with hyphens.

@@ -161,7 +161,24 @@ fn grants(raw: RawGrants, at: &KeyPath, known: &Known, findings: &mut Findings<'
             sinks.push(name);
         }
     }
-    Grants { sinks, discard: raw.discard, kv: raw.kv }
+    let fetch = targets(raw.fetch, at, known, findings);
+    Grants { sinks, discard: raw.discard, kv: raw.kv, fetch, entropy: raw.entropy }
+}
+
+fn targets(written: Vec<Name>, at: &KeyPath, known: &Known, findings: &mut Findings<'_>) -> Vec<Name> {
+    let mut targets = Vec::new();
+    for (index, name) in written.into_iter().enumerate() {
+        if !known.targets.contains(&name) {
+            let at = [at, &["fetch".to_owned(), index.to_string()]].concat();
+            let hint = suggest(name.as_str(), known.targets.iter().map(Name::as_str));
+            let hint = hint.or_else(|| Some(format!("define it: [fetch.{name}]")));
+            findings.error(&at, Part::Value, format!("there is no target `{name}` to fetch from"), hint);
+        }
+        if !targets.contains(&name) {
+            targets.push(name);
+        }
+    }
+    targets
 }
 
 fn when(raw: RawWhen, at: &KeyPath, known: &Known, findings: &mut Findings<'_>) -> When {
@@ -200,6 +217,9 @@ fn step_limits(raw: &RawStepLimits, at: &KeyPath, findings: &mut Findings<'_>) -
         kv_key: raw.kv_key.unwrap_or(usual.kv_key),
         kv_value: size(raw.kv_value, usual.kv_value),
         kv_total: size(raw.kv_total, usual.kv_total),
+        fetch_calls: raw.fetch_calls.unwrap_or(usual.fetch_calls),
+        fetch_octets: size(raw.fetch_octets, usual.fetch_octets),
+        fetch_time: time(raw.fetch_time, usual.fetch_time),
     };
     if let Err(text) = limits.check() {
         findings.error(at, Part::Value, format!("{}: {text}", called(at)), None);

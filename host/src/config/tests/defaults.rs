@@ -67,7 +67,7 @@ fn every_documented_default_holds() {
         name: name("archive"),
         plugin: PluginRef::Bundled("archive".into()),
         sha256: None,
-        grants: Grants { sinks: vec![name("vault")], discard: false, kv: false },
+        grants: Grants { sinks: vec![name("vault")], ..Grants::default() },
         settings: serde_json::json!({ "sink": "vault" }),
         required: true,
         when: When::default(),
@@ -197,7 +197,10 @@ fn everything_that_is_written_arrives() {
     assert_eq!(shadow.plugin, PluginRef::File(files.path("mine/next.wasm")));
     assert_eq!(shadow.sha256.map(|digest| digest.0[31]), Some(254));
     assert_eq!(shadow.settings, Some(serde_json::json!({ "number": 4 })));
-    assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
+    assert_eq!(
+        step.grants,
+        Grants { sinks: vec![name("box")], discard: true, kv: true, ..Grants::default() }
+    );
     let label = |text| Label::new(text).unwrap();
     let when = When {
         account: vec![name("shop")],

@@ -170,7 +170,7 @@ pub fn headers() {
 
 pub fn options(message: &Message) {
     let raw = message.raw();
-    told("many", effects::store("vault", "a", &raw, &vec![option("meta-a", "b").remove(0); 100_000]));
+    told("many", effects::store("vault", "a", &raw, &vec![option("meta-a", "b").remove(0); 1000]));
     told("path", effects::store("vault", "a", &raw, &option("path", "/etc/passwd")));
     told("unknown", effects::store("vault", "a", &raw, &option("acl\u{1b}", "public-read")));
     told("overwrite", effects::store("vault", "a", &raw, &option("on-conflict", "overwrite")));
@@ -179,6 +179,11 @@ pub fn options(message: &Message) {
     told("large", effects::store("vault", "a", &raw, &option("meta-a", &"b".repeat(1 << 20))));
     told("flags", effects::file_into("home", "", &raw, &option("flags", "S:2,../../x")));
     told("send", effects::send("relay", &["a@shop.example".to_owned()], &raw, &option("from", "root@shop.example")));
+}
+
+pub fn options_huge(message: &Message) {
+    let many = vec![option("meta-a", "b").remove(0); 500_000];
+    told("many", effects::store("vault", "a", &message.raw(), &many));
 }
 
 /// The reasons end up in front of people.

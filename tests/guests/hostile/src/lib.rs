@@ -79,8 +79,9 @@ impl Guest for Plugin {
             }
             "fail-late" => {
                 ask::everything(message);
-                return Err(Failure::Permanent("\u{1b}[2J\0\u{202e}x".repeat(1_000_000)));
+                return Err(Failure::Permanent("\u{1b}[2J\0\u{202e}x".repeat(200_000)));
             }
+            "fail-huge" => return Err(Failure::Permanent("x".repeat(10 << 20))),
             "retry" => {
                 effects::retry_after(u32::MAX);
                 return Err(Failure::Transient("\r\n\r\nFrom: root".to_owned()));
@@ -96,6 +97,7 @@ impl Guest for Plugin {
             "recipients" => ask::recipients(message),
             "headers" => ask::headers(),
             "options" => ask::options(message),
+            "options-huge" => ask::options_huge(message),
             "verdicts" => ask::verdicts(),
             "sinks" => probe::sinks(message),
             "state" => probe::state(),

@@ -35,7 +35,7 @@ pub fn ambience() {
     say("stdin", std::io::read_to_string(std::io::stdin()).map_err(|error| error.kind()));
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|since| since.as_nanos()).ok();
     let start = (now(), std::time::Instant::now());
-    let turns = (0..200_000_u64).fold(0_u64, |sum, turn| std::hint::black_box(sum ^ turn));
+    let turns = (0..200_000_u64).fold(0_u64, |sum, turn| std::hint::black_box(sum + turn));
     say("wall", now() == start.0);
     say("elapsed", (start.1.elapsed().as_nanos(), turns > 0));
     say("now", now());
