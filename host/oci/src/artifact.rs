@@ -45,7 +45,8 @@ impl Parts {
         let manifest: OciImageManifest = serde_json::from_slice(octets).map_err(|error| {
             no_plugin(format!("its manifest cannot be read ({error}); an index of several platforms is none"))
         })?;
-        let of = |kind: &str| manifest.layers.iter().filter(|layer| layer.media_type == kind).collect::<Vec<_>>();
+        let of =
+            |kind: &str| manifest.layers.iter().filter(|layer| layer.media_type == kind).collect::<Vec<_>>();
         let component = match of(COMPONENT).as_slice() {
             [layer] => Part::of(layer, "the component", COMPONENT_CAP, &no_plugin)?,
             found => {
@@ -106,7 +107,12 @@ impl Part {
     /// Whether that many octets are allowed.
     pub(crate) fn check(&self, size: u64, place: &str) -> Result<(), Error> {
         if size > self.limit {
-            return Err(Error::TooLarge { what: self.what, place: place.to_owned(), size, limit: self.limit });
+            return Err(Error::TooLarge {
+                what: self.what,
+                place: place.to_owned(),
+                size,
+                limit: self.limit,
+            });
         }
         Ok(())
     }

@@ -48,7 +48,10 @@ impl Layout {
         };
         let component = read(&parts.component)?;
         let signature = parts.signature.as_ref().map(read).transpose()?;
-        Ok(Plugin { component, signature: signature.map(|octets| String::from_utf8_lossy(&octets).into_owned()) })
+        Ok(Plugin {
+            component,
+            signature: signature.map(|octets| String::from_utf8_lossy(&octets).into_owned()),
+        })
     }
 
     /// Writes a plugin and names it in the index; answers with the digest of its manifest. Writing it again changes nothing.
@@ -65,7 +68,12 @@ impl Layout {
     }
 
     /// Keeps a manifest as it was received, with its parts.
-    pub(crate) fn keep(&self, manifest: &[u8], component: &[u8], signature: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn keep(
+        &self,
+        manifest: &[u8],
+        component: &[u8],
+        signature: Option<&str>,
+    ) -> Result<(), Error> {
         self.put(component)?;
         signature.map(|text| self.put(text.as_bytes())).transpose()?;
         // Last: what has a manifest is whole.
@@ -95,7 +103,8 @@ impl Layout {
     fn name(&self, digest: &Digest, size: usize) -> Result<(), Error> {
         let marker = self.directory.join("oci-layout");
         if !marker.exists() {
-            replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#).map_err(|source| Error::File { path: marker, source })?;
+            replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)
+                .map_err(|source| Error::File { path: marker, source })?;
         }
         let path = self.directory.join("index.json");
         let read = fs::read(&path).ok().and_then(|octets| serde_json::from_slice(&octets).ok());
@@ -105,9 +114,11 @@ impl Layout {
             return Ok(());
         }
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let named = OciDescriptor { media_type: MANIFEST.to_owned(), digest, size, ..OciDescriptor::default() };
+        let named =
+            OciDescriptor { media_type: MANIFEST.to_owned(), digest, size, ..OciDescriptor::default() };
         index.manifests.push(named);
-        let octets = serde_json::to_vec_pretty(&index).map_err(|error| self.failed("index.json", error.into()))?;
+        let octets =
+            serde_json::to_vec_pretty(&index).map_err(|error| self.failed("index.json", error.into()))?;
         replace(&path, &octets).map_err(|source| Error::File { path, source })
     }
 
@@ -163,7 +174,8 @@ mod tests {
             assert_eq!(layout.write(&plugin(signature)).unwrap(), digest);
             assert_eq!(layout.read(&digest).unwrap(), plugin(signature));
         }
-        let index: Index = serde_json::from_slice(&fs::read(layout.directory.join("index.json")).unwrap()).unwrap();
+        let index: Index =
+            serde_json::from_slice(&fs::read(layout.directory.join("index.json")).unwrap()).unwrap();
         assert_eq!(index.manifests.len(), 2);
     }
 
@@ -196,19 +208,29 @@ mod tests {
             layout.read(&Digest::of(manifest.as_bytes())).unwrap_err().to_string()
         };
         let with = |layers: &str| {
-            format!(r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"sha256:00","size":0}},"layers":[{layers}]}}"#)
+            format!(
+                r#"{{"schemaVersion":2,"config":{{"mediaType":"x","digest":"sha256:00","size":0}},"layers":[{layers}]}}"#
+            )
         };
         let layer = |kind: &str, size: i64| {
             format!(r#"{{"mediaType":"{kind}","digest":"sha256:{}","size":{size}}}"#, Digest::of(b"x"))
         };
         assert!(read("{}".to_owned()).contains("its manifest cannot be read"));
-        assert!(read(r#"{"schemaVersion":2,"manifests":[]}"#.to_owned()).contains("an index of several platforms is none"));
+        assert!(
+            read(r#"{"schemaVersion":2,"manifests":[]}"#.to_owned())
+                .contains("an index of several platforms is none")
+        );
         let image = read(with(&layer("application/vnd.oci.image.layer.v1.tar+gzip", 1)));
         assert!(image.contains("it has 0 (layers: application/vnd.oci.image.layer.v1.tar+gzip)"), "{image}");
-        assert!(read(with(&[layer("application/wasm", 1), layer("application/wasm", 1)].join(","))).contains("it has 2"));
+        assert!(
+            read(with(&[layer("application/wasm", 1), layer("application/wasm", 1)].join(",")))
+                .contains("it has 2")
+        );
         assert!(read(with(&layer("application/wasm", -1))).contains("below 0"));
         let large = i64::try_from(COMPONENT_CAP).unwrap() + 1;
-        assert!(read(with(&layer("application/wasm", large))).contains("67108865 octets, 67108864 are allowed"));
+        assert!(
+            read(with(&layer("application/wasm", large))).contains("67108865 octets, 67108864 are allowed")
+        );
         layout.put(b"x").unwrap();
         let long = i64::try_from(SIGNATURE_CAP).unwrap() + 1;
         let signed = [layer("application/wasm", 1), layer(crate::SIGNATURE, long)].join(",");

@@ -37,7 +37,9 @@ pub struct Plugin {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is nothing of that digest.
-    #[error("{place} has nothing with the digest sha256:{digest}: was it removed, or is the digest another's?")]
+    #[error(
+        "{place} has nothing with the digest sha256:{digest}: was it removed, or is the digest another's?"
+    )]
     Missing {
         /// Where it was looked for.
         place: String,
@@ -45,7 +47,9 @@ pub enum Error {
         digest: Box<Digest>,
     },
     /// What is there is not what the digest says.
-    #[error("{place} gave other octets than the digest sha256:{digest} names: it is damaged, or somebody changed it")]
+    #[error(
+        "{place} gave other octets than the digest sha256:{digest} names: it is damaged, or somebody changed it"
+    )]
     Changed {
         /// Where it came from.
         place: String,
@@ -73,7 +77,9 @@ pub enum Error {
         problem: String,
     },
     /// The registry wants a login, or another one.
-    #[error("{registry} refuses: {problem}; its login is the table [registries.\"{registry}\"] of the configuration")]
+    #[error(
+        "{registry} refuses: {problem}; its login is the table [registries.\"{registry}\"] of the configuration"
+    )]
     Refused {
         /// The registry.
         registry: String,

@@ -36,7 +36,9 @@ pub enum Place {
 
 /// A text that names no plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} {problem}; a plugin in a registry is named like \"oci://registry.example/team/name@sha256:…\"")]
+#[error(
+    "{text:?} {problem}; a plugin in a registry is named like \"oci://registry.example/team/name@sha256:…\""
+)]
 pub struct ReferenceError {
     text: String,
     problem: &'static str,
@@ -138,9 +140,20 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused() {
         for text in [
-            "oci://", "oci://@", "oci:///name@", "oci://registry.example/@", "oci://registry.example@", "oci://user@registry.example/x@",
-            "oci://registry.example/../x@", "oci://registry.example/Upper@", "oci://registry.example/a//b@", "oci://registry.example:x/a@",
-            "oci-layout:@", "oci:registry.example/x@", "oci://registry.example/a?x=1@", "oci://registry.example/a#b@",
+            "oci://",
+            "oci://@",
+            "oci:///name@",
+            "oci://registry.example/@",
+            "oci://registry.example@",
+            "oci://user@registry.example/x@",
+            "oci://registry.example/../x@",
+            "oci://registry.example/Upper@",
+            "oci://registry.example/a//b@",
+            "oci://registry.example:x/a@",
+            "oci-layout:@",
+            "oci:registry.example/x@",
+            "oci://registry.example/a?x=1@",
+            "oci://registry.example/a#b@",
         ] {
             assert!(parse(&format!("{text}{DIGEST}")).is_err(), "{text}");
         }

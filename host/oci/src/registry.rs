@@ -66,7 +66,8 @@ impl Registry {
             ..ClientConfig::default()
         };
         let client = Client::try_from(config).map_err(|error| failed(host, error, None))?;
-        let auth = login.map_or(RegistryAuth::Anonymous, |login| RegistryAuth::Basic(login.user, login.password));
+        let auth =
+            login.map_or(RegistryAuth::Anonymous, |login| RegistryAuth::Basic(login.user, login.password));
         Ok(Self { client, host: host.to_owned(), auth })
     }
 
@@ -104,7 +105,8 @@ impl Registry {
     async fn part(&self, image: &Image, part: &Part) -> Result<Vec<u8>, Error> {
         part.check(part.size, &self.host)?;
         let size = i64::try_from(part.size).unwrap_or(i64::MAX);
-        let layer = OciDescriptor { digest: format!("sha256:{}", part.digest), size, ..OciDescriptor::default() };
+        let layer =
+            OciDescriptor { digest: format!("sha256:{}", part.digest), size, ..OciDescriptor::default() };
         let failed = |error| failed(&self.host, error, Some(&part.digest));
         let mut stream = self.client.pull_blob_stream(image, &layer).await.map_err(failed)?.stream;
         let mut octets = Vec::new();
@@ -136,9 +138,10 @@ fn failed(registry: &str, error: OciDistributionError, digest: Option<&Digest>) 
         (OciDistributionError::DigestError(_), Some(digest)) => {
             Error::Changed { place: registry, digest: Box::new(*digest) }
         }
-        (OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_), _) => {
-            Error::Refused { registry, problem }
-        }
+        (
+            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_),
+            _,
+        ) => Error::Refused { registry, problem },
         _ => Error::Unreachable { registry, problem },
     }
 }
