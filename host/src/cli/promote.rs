@@ -29,7 +29,8 @@ pub struct Args {
 pub(super) fn promote(context: &Context, args: &Args) -> Outcome {
     let (path, config) = context.load()?;
     let (pipeline, step) = shadow::find(&config, &args.step)?;
-    let version = candidate_version(pipeline, step).map_err(|error| Failure::new(Exit::NoInput, error))?;
+    let version =
+        candidate_version(&config, pipeline, step).map_err(|error| Failure::new(Exit::NoInput, error))?;
     let Some(version) = version else { return Err(Failure::usage(anyhow::anyhow!("there is no candidate"))) };
     let found = Report::read(&config.state, pipeline, &step.name).ok();
     if !args.force {

@@ -9,7 +9,7 @@ pub(super) fn is_showable(path: &KeyPath) -> bool {
         ["first", "poll", "silence", "delete", "when", "on_error", "limits", "grants", "breaker"];
     let above = match path.first().map(String::as_str) {
         Some("pipelines") if path.get(2).is_some_and(|key| key == "steps") => 4,
-        Some("accounts" | "sinks" | "fetch" | "pipelines") => 2,
+        Some("accounts" | "sinks" | "fetch" | "registries" | "pipelines") => 2,
         Some("limits" | "log") => 1,
         _ => 0,
     };

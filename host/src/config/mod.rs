@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Digest, Label, Name};
+use postroom_oci::{Reference, ReferenceError};
 use serde::{Deserialize, Serialize};
 
 pub use account::{
@@ -32,6 +33,7 @@ pub use secret::{Secret, SecretRef};
 pub use sources::Environment;
 
 use crate::fetch::FetchConfig;
+use crate::origin::RegistryConfig;
 use crate::sinks::SinkConfig;
 
 /// What has to be written to send a password and mail in the clear.
@@ -53,6 +55,10 @@ pub struct Config {
     pub sinks: BTreeMap<Name, SinkConfig>,
     /// Targets that plugins may fetch from, by name.
     pub fetch: BTreeMap<Name, FetchConfig>,
+    /// Registries that plugins come from, as far as something is to be known of them.
+    pub registries: BTreeMap<Name, RegistryConfig>,
+    /// Public keys of minisign, by name: whose plugins may be trusted.
+    pub keys: BTreeMap<Name, String>,
     /// Pipelines by name.
     pub pipelines: BTreeMap<Name, PipelineConfig>,
     /// Logging.
@@ -108,6 +114,8 @@ pub struct StepConfig {
     pub plugin: PluginRef,
     /// The only content the plugin may have.
     pub sha256: Option<Digest>,
+    /// Whose signature it must have, also a candidate: a name among the keys.
+    pub signed_by: Option<Name>,
     /// What it may do.
     pub grants: Grants,
     /// Handed to the plugin as JSON; always an object.
@@ -159,15 +167,28 @@ pub struct ShadowConfig {
 pub enum PluginRef {
     /// Part of this program, by name.
     Bundled(String),
-    /// A file, absolute.
+    /// A file, or a directory with one component in it, absolute.
     File(PathBuf),
+    /// In a registry or an OCI layout, by digest.
+    Oci(Reference),
 }
 
 impl PluginRef {
-    /// A text with a `/`, or that ends in `.wasm`, names a file relative to `base`; any other a bundled plugin.
-    pub fn parse(text: &str, base: &Path) -> Self {
+    /// `oci:…` names an artifact; another text with a `/`, or that ends in `.wasm`, a file relative to `base`; any other a
+    /// bundled plugin.
+    ///
+    /// # Errors
+    /// When the text means an artifact and names none.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, ReferenceError> {
+        if Reference::is_meant(text) {
+            return Reference::parse(text, base).map(Self::Oci);
+        }
         let is_file = text.contains('/') || text.ends_with(".wasm");
-        if is_file { Self::File(plain_join(base, Path::new(text))) } else { Self::Bundled(text.to_owned()) }
+        Ok(if is_file {
+            Self::File(plain_join(base, Path::new(text)))
+        } else {
+            Self::Bundled(text.to_owned())
+        })
     }
 }
 
@@ -176,6 +197,7 @@ impl fmt::Display for PluginRef {
         match self {
             Self::Bundled(name) => f.write_str(&postroom_mail::rules::neutral(name, 80)),
             Self::File(path) => f.write_str(&postroom_mail::rules::neutral(&path.display().to_string(), 300)),
+            Self::Oci(reference) => f.write_str(&postroom_mail::rules::neutral(&reference.to_string(), 500)),
         }
     }
 }

@@ -15,13 +15,24 @@ use serde::{Deserialize, Deserializer};
 use super::units::{Size, Time};
 use super::{LogFormat, Then};
 use crate::fetch::FetchConfig;
+use crate::origin::RegistryConfig;
 use crate::sinks::SinkConfig;
 
 pub(super) use account::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
 
 /// The keys of the top level.
-pub(super) const TOP: [&str; 8] =
-    ["state", "never_delete", "limits", "accounts", "sinks", "fetch", "pipelines", "log"];
+pub(super) const TOP: [&str; 10] = [
+    "state",
+    "never_delete",
+    "limits",
+    "accounts",
+    "sinks",
+    "fetch",
+    "registries",
+    "keys",
+    "pipelines",
+    "log",
+];
 
 /// All of it.
 #[derive(Default)]
@@ -32,6 +43,8 @@ pub(super) struct RawConfig {
     pub(super) accounts: BTreeMap<AccountId, RawAccount>,
     pub(super) sinks: BTreeMap<Name, SinkConfig>,
     pub(super) fetch: BTreeMap<Name, FetchConfig>,
+    pub(super) registries: BTreeMap<Name, RegistryConfig>,
+    pub(super) keys: BTreeMap<Name, String>,
     pub(super) pipelines: BTreeMap<Name, RawPipeline>,
     pub(super) log: RawLog,
 }
@@ -65,6 +78,7 @@ pub(super) struct RawStep {
     pub(super) name: Option<Name>,
     pub(super) plugin: String,
     pub(super) sha256: Option<String>,
+    pub(super) signed_by: Option<Name>,
     #[serde(default)]
     pub(super) grants: RawGrants,
     #[serde(default)]

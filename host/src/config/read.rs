@@ -68,6 +68,10 @@ impl Reader<'_> {
         for (name, at) in self.entries("fetch") {
             raw.fetch.extend(self.read(&at).map(|target| (name, target)));
         }
+        for (name, at) in self.entries("registries") {
+            raw.registries.extend(self.read(&at).map(|registry| (name, registry)));
+        }
+        raw.keys = self.read(&path(["keys"])).unwrap_or_default();
         for (name, at) in self.entries("pipelines") {
             raw.pipelines.extend(self.pipeline(&at).map(|pipeline| (name, pipeline)));
         }

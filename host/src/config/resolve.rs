@@ -39,6 +39,7 @@ pub(super) fn resolve(
         accounts: raw.accounts.keys().cloned().collect(),
         sinks: raw.sinks.keys().cloned().collect(),
         targets: raw.fetch.keys().cloned().collect(),
+        keys: raw.keys.keys().cloned().collect(),
     };
     let mut pipelines = BTreeMap::new();
     for (name, pipeline) in raw.pipelines {
@@ -59,6 +60,8 @@ pub(super) fn resolve(
         accounts,
         sinks: raw.sinks,
         fetch: raw.fetch,
+        registries: raw.registries,
+        keys: raw.keys,
         pipelines,
         log,
         base,
@@ -108,6 +111,7 @@ struct Known {
     accounts: BTreeSet<AccountId>,
     sinks: BTreeSet<Name>,
     targets: BTreeSet<Name>,
+    keys: BTreeSet<Name>,
 }
 
 /// Each account has exactly one pipeline: the one it names, the one that names it, or the one left over ([`open_pipelines`]).

@@ -219,7 +219,7 @@ async fn keep(host: &Arc<Host>) {
         for (pipeline, configured) in &live.config.pipelines {
             for step in &configured.steps {
                 // A file that was changed meanwhile is kept by the reload that follows.
-                let Ok(octets) = set::read_plugin(pipeline, step) else { continue };
+                let Ok(octets) = set::read_plugin(&live.config, pipeline, step) else { continue };
                 let digest = Digest::of(&octets);
                 if wanted.contains(&digest) && !kept.holds(&digest) {
                     kept.keep(&digest, &octets)?;

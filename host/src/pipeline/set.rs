@@ -4,7 +4,7 @@
 //! looked at again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
@@ -15,6 +15,7 @@ use postroom_sandbox::{
 use super::breaker::Version;
 use super::shadow;
 use crate::config::{BreakerConfig, Config, OnError, PluginRef, StepConfig, When};
+use crate::origin::{self, OriginError};
 use crate::sinks::Kind;
 
 /// Every pipeline with its plugins, ready to run. Immutable: a change makes a new set.
@@ -59,31 +60,15 @@ pub struct Step {
 /// A plugin that cannot run as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginProblem {
-    /// No bundled plugin has that name.
-    #[error(
-        "pipeline {pipeline}, step {step}: there is no bundled plugin {plugin:?} (there are {known}); a file of yours is named by its path, for example \"./{plugin}.wasm\""
-    )]
-    Unknown {
+    /// Its octets are not to be had, or not signed as they must be.
+    #[error("pipeline {pipeline}, step {step}: {source}")]
+    Origin {
         /// The pipeline.
         pipeline: Name,
         /// The step.
         step: Name,
-        /// As configured.
-        plugin: String,
-        /// The bundled ones.
-        known: String,
-    },
-    /// The file cannot be read.
-    #[error("pipeline {pipeline}, step {step}: cannot read the plugin {}: {source}", path.display())]
-    Unreadable {
-        /// The pipeline.
-        pipeline: Name,
-        /// The step.
-        step: Name,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// Why.
+        source: Box<OriginError>,
     },
     /// The file is not the one that was pinned.
     #[error(
@@ -206,7 +191,7 @@ fn load_step(
     pipeline: &Name,
     step: &StepConfig,
 ) -> Result<Step, PluginProblem> {
-    let bytes = read_plugin(pipeline, step)?;
+    let bytes = read_plugin(config, pipeline, step)?;
     let digest = Digest::of(&bytes);
     if let Some(pinned) = step.sha256.filter(|pinned| *pinned != digest) {
         let plugin = step.plugin.to_string();
@@ -254,9 +239,13 @@ fn load_step(
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn candidate_version(pipeline: &Name, step: &StepConfig) -> Result<Option<Version>, PluginProblem> {
+pub fn candidate_version(
+    config: &Config,
+    pipeline: &Name,
+    step: &StepConfig,
+) -> Result<Option<Version>, PluginProblem> {
     let Some(candidate) = shadow::candidate(step) else { return Ok(None) };
-    let digest = Digest::of(&read_plugin(pipeline, &candidate)?);
+    let digest = Digest::of(&read_plugin(config, pipeline, &candidate)?);
     Ok(Some(Version { digest, terms: terms(&candidate) }))
 }
 
@@ -266,24 +255,16 @@ fn terms(step: &StepConfig) -> Digest {
     Digest::of_parts("terms/1", &[settings.as_bytes(), rest.as_bytes()])
 }
 
-pub(super) fn read_plugin(pipeline: &Name, step: &StepConfig) -> Result<Vec<u8>, PluginProblem> {
-    match &step.plugin {
-        PluginRef::Bundled(name) => match postroom_bundle::bundled(name) {
-            Some(bytes) => Ok(bytes.to_vec()),
-            None => Err(PluginProblem::Unknown {
-                pipeline: pipeline.clone(),
-                step: step.name.clone(),
-                plugin: name.clone(),
-                known: bundled_names(),
-            }),
-        },
-        PluginRef::File(path) => std::fs::read(path).map_err(|source| PluginProblem::Unreadable {
-            pipeline: pipeline.clone(),
-            step: step.name.clone(),
-            path: path.clone(),
-            source,
-        }),
-    }
+pub(super) fn read_plugin(
+    config: &Config,
+    pipeline: &Name,
+    step: &StepConfig,
+) -> Result<Vec<u8>, PluginProblem> {
+    origin::read(&step.plugin, step.signed_by.as_ref(), config).map_err(|source| PluginProblem::Origin {
+        pipeline: pipeline.clone(),
+        step: step.name.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// The bundled plugins a step may name.
@@ -343,7 +324,7 @@ pub fn plugin_files(config: &Config) -> Vec<&Path> {
     plugins
         .filter_map(|plugin| match plugin {
             PluginRef::File(path) => Some(path.as_path()),
-            PluginRef::Bundled(_) => None,
+            PluginRef::Bundled(_) | PluginRef::Oci(_) => None,
         })
         .collect()
 }

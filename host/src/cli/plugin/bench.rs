@@ -16,7 +16,6 @@ use super::super::{Exit, Failure};
 use super::mails::{self, Mail};
 use super::project::Project;
 use super::trial::Trial;
-use crate::config::PluginRef;
 
 /// Arguments of `plugin bench`.
 #[derive(Debug, clap::Args)]
@@ -78,7 +77,7 @@ fn subject(args: &Args) -> Result<(Vec<u8>, Conditions), Failure> {
             .map_err(|failure| failure.hint("build it first: `postroom plugin build`"))?;
         return Ok((octets, given.map_or_else(|| project.conditions(), Ok)?));
     }
-    let octets = super::read(&PluginRef::parse(&args.plugin, &std::env::current_dir()?))?;
+    let octets = super::read(&super::named(&args.plugin)?)?;
     Ok((octets, given.unwrap_or_default()))
 }
 

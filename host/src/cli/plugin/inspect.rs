@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 pub(super) fn inspect(context: &Context, args: &Args) -> Outcome {
-    let reference = PluginRef::parse(&args.plugin, &std::env::current_dir()?);
+    let reference = super::named(&args.plugin)?;
     let octets = super::read(&reference)?;
     let inspection = setup::sandbox(None, 1, CompileLimits::default())?
         .inspect(&octets)

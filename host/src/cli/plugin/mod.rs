@@ -8,6 +8,7 @@ mod dev;
 mod inspect;
 mod mails;
 mod new;
+mod pack;
 mod project;
 mod schema;
 mod step;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::setup::Context;
 use super::{Exit, Failure, Outcome};
 use crate::config::PluginRef;
-use crate::pipeline;
+use crate::origin::{self, OriginError};
 
 /// The verbs of `plugin`.
 #[derive(Debug, clap::Subcommand)]
@@ -39,6 +40,8 @@ pub enum Verb {
     Inspect(inspect::Args),
     /// Add a plugin to the configuration as a step, pinned to exactly this file.
     Add(add::Args),
+    /// Write a component, with its signature, as an OCI layout: to push to a registry, or to load from as it is.
+    Pack(pack::Args),
     /// Show what candidates (`shadow` of a step) would have decided differently on live mail.
     Shadow(super::shadow::Args),
     /// Make the candidate of a step its plugin, in the configuration; a running host follows by itself.
@@ -54,22 +57,29 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
         Verb::Dev(args) => dev::dev(context, args),
         Verb::Inspect(args) => inspect::inspect(context, args),
         Verb::Add(args) => add::add(context, args),
+        Verb::Pack(args) => pack::pack(context, args),
         Verb::Shadow(args) => super::shadow::shadow(context, args),
         Verb::Promote(args) => super::promote::promote(context, args),
     }
 }
 
-/// The octets of a plugin as it is named on the command line.
+/// A plugin as it is named on the command line.
+fn named(text: &str) -> Result<PluginRef, Failure> {
+    PluginRef::parse(text, &std::env::current_dir()?).map_err(Failure::usage)
+}
+
+/// Its octets.
 fn read(reference: &PluginRef) -> Result<Vec<u8>, Failure> {
-    match reference {
-        PluginRef::Bundled(name) => postroom_bundle::bundled(name).map(<[u8]>::to_vec).ok_or_else(|| {
-            let text =
-                format!("there is no bundled plugin {name:?} (there are {})", pipeline::bundled_names());
-            Failure::new(Exit::Data, anyhow::anyhow!(text))
-                .hint("a file of yours is named by its path, for example \"./mine.wasm\"")
-        }),
-        PluginRef::File(path) => read_file(path),
-    }
+    origin::read_alone(reference).map_err(|error| {
+        let exit = match &error {
+            OriginError::Unreadable { .. } => Exit::NoInput,
+            OriginError::Unknown { .. } | OriginError::NotOne { .. } | OriginError::Oci(_) => Exit::Data,
+            OriginError::Registry { .. } | OriginError::Unsigned { .. } | OriginError::Forged { .. } => {
+                Exit::Data
+            }
+        };
+        Failure::new(exit, error)
+    })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {

@@ -76,8 +76,9 @@ fn step_config(
     let shadow = shadow(&raw, at, base, findings);
     StepConfig {
         name,
-        plugin: PluginRef::parse(&raw.plugin, base),
+        plugin: plugin(&raw.plugin, &key("plugin"), base, findings),
         sha256,
+        signed_by: signer(raw.signed_by, &key("signed_by"), known, findings),
         grants: grants(raw.grants, &key("grants"), known, findings),
         settings: serde_json::Value::Object(raw.settings),
         required: raw.required.unwrap_or(true),
@@ -90,6 +91,22 @@ fn step_config(
         breaker: breaker(&raw.breaker, &key("breaker"), findings),
         shadow,
     }
+}
+
+fn plugin(written: &str, at: &KeyPath, base: &Path, findings: &mut Findings<'_>) -> PluginRef {
+    PluginRef::parse(written, base).unwrap_or_else(|error| {
+        findings.error(at, Part::Value, format!("{}: {error}", called(at)), None);
+        PluginRef::Bundled(written.to_owned())
+    })
+}
+
+fn signer(name: Option<Name>, at: &KeyPath, known: &Known, findings: &mut Findings<'_>) -> Option<Name> {
+    let name = name?;
+    if !known.keys.contains(&name) {
+        let hint = format!("name it: [keys] {name} = \"RWQ…\", the second line of a minisign .pub file");
+        findings.error(at, Part::Value, format!("there is no key `{name}`"), Some(hint));
+    }
+    Some(name)
 }
 
 fn pin(written: Option<&str>, at: &KeyPath, findings: &mut Findings<'_>) -> Option<Digest> {
@@ -126,7 +143,7 @@ fn shadow(raw: &RawStep, at: &KeyPath, base: &Path, findings: &mut Findings<'_>)
         findings.error(&key("shadow"), Part::Value, format!("{} is empty", called(&key("shadow"))), None);
     }
     Some(ShadowConfig {
-        plugin: PluginRef::parse(plugin, base),
+        plugin: self::plugin(plugin, &key("shadow"), base, findings),
         sha256: pin(raw.shadow_sha256.as_deref(), &key("shadow_sha256"), findings),
         settings: raw.shadow_settings.clone().map(serde_json::Value::Object),
     })

@@ -67,6 +67,7 @@ fn every_documented_default_holds() {
         name: name("archive"),
         plugin: PluginRef::Bundled("archive".into()),
         sha256: None,
+        signed_by: None,
         grants: Grants { sinks: vec![name("vault")], ..Grants::default() },
         settings: serde_json::json!({ "sink": "vault" }),
         required: true,
@@ -250,10 +251,13 @@ fn the_state_is_where_it_is_configured_else_where_the_service_manager_says() {
 #[test]
 fn a_plugin_with_a_slash_or_the_ending_is_a_file() {
     let base = Path::new("/etc/postroom");
-    assert_eq!(PluginRef::parse("filter", base), PluginRef::Bundled("filter".into()));
-    assert_eq!(PluginRef::parse("mine.wasm", base), PluginRef::File("/etc/postroom/mine.wasm".into()));
-    assert_eq!(PluginRef::parse("./mine", base), PluginRef::File("/etc/postroom/mine".into()));
-    assert_eq!(PluginRef::parse("/opt/mine", base), PluginRef::File("/opt/mine".into()));
+    assert_eq!(PluginRef::parse("filter", base).unwrap(), PluginRef::Bundled("filter".into()));
+    assert_eq!(
+        PluginRef::parse("mine.wasm", base).unwrap(),
+        PluginRef::File("/etc/postroom/mine.wasm".into())
+    );
+    assert_eq!(PluginRef::parse("./mine", base).unwrap(), PluginRef::File("/etc/postroom/mine".into()));
+    assert_eq!(PluginRef::parse("/opt/mine", base).unwrap(), PluginRef::File("/opt/mine".into()));
 }
 
 #[test]
