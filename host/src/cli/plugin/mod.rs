@@ -17,8 +17,10 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use super::setup::Context;
-use super::{Exit, Failure, Outcome};
+use postroom_sandbox::{CompileLimits, Sandbox};
+
+use super::setup::{self, Context};
+use super::{Exit, Failure, Outcome, compiled};
 use crate::config::PluginRef;
 use crate::pipeline;
 
@@ -57,6 +59,11 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
         Verb::Shadow(args) => super::shadow::shadow(context, args),
         Verb::Promote(args) => super::promote::promote(context, args),
     }
+}
+
+/// A sandbox that asks no configuration.
+fn sandbox() -> Result<Sandbox, Failure> {
+    setup::sandbox(compiled::of_user().as_deref(), 1, CompileLimits::default())
 }
 
 /// The octets of a plugin as it is named on the command line.

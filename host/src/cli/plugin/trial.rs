@@ -47,7 +47,7 @@ impl Trial {
             pipeline: name(PIPELINE)?,
             step,
             grants: grants(conditions),
-            limits: limits(conditions)?,
+            limits: conditions.limits_as::<Limits>()?,
             required: true,
             settings: serde_json::to_string(&conditions.settings)
                 .map_err(|error| Failure::new(Exit::Data, error))?,
@@ -124,18 +124,4 @@ fn grants(conditions: &Conditions) -> Grants {
     let wanted = &conditions.grants;
     let sinks = wanted.sinks.iter().map(|(name, of)| (name.clone(), kind(of))).collect();
     Grants { sinks, discard: wanted.discard, kv: wanted.kv, ..Grants::default() }
-}
-
-/// In the words of a step's `limits`; the sandbox has them with hyphens.
-fn limits(conditions: &Conditions) -> Result<Limits, Failure> {
-    let wrong = |error: serde_json::Error| {
-        Failure::new(Exit::Data, anyhow::anyhow!("the limits in fixture.toml: {error}"))
-    };
-    let hyphens = |(key, value): (&String, &toml::Value)| {
-        let key = if key == "log" { "log-octets".to_owned() } else { key.replace('_', "-") };
-        serde_json::to_value(value).map(|value| (key, value))
-    };
-    let table: serde_json::Map<String, Value> =
-        conditions.limits.iter().map(hyphens).collect::<Result<_, _>>().map_err(wrong)?;
-    serde_json::from_value(Value::Object(table)).map_err(wrong)
 }
