@@ -57,7 +57,13 @@ fn the_dependency_rules_hold() {
     assert_eq!(of("postroom-sdk"), none, "host and guest meet only in sdk/wit");
     assert_eq!(
         of("postroom-bench"),
-        BTreeSet::from(["postroom-contract", "postroom-mail", "postroom-plugin-mime", "postroom-sdk"]),
+        BTreeSet::from([
+            "postroom-contract",
+            "postroom-fixture",
+            "postroom-mail",
+            "postroom-plugin-mime",
+            "postroom-sdk"
+        ]),
         "the rules of the host, and no WebAssembly"
     );
     assert_eq!(

@@ -4,6 +4,7 @@
 //! anew when a file of the example changes.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ const MADE: [&str; 4] = ["node_modules", ".venv", "dist", "__pycache__"];
 const PAPERS: &str = "[sinks.papers]\ntype = \"directory\"\npath = \"papers\"\n";
 
 #[derive(Clone, Copy, Debug)]
-enum Language {
+pub(crate) enum Language {
     JavaScript,
     Python,
 }
@@ -30,7 +31,7 @@ enum Language {
 impl Language {
     const ALL: [Self; 2] = [Self::JavaScript, Self::Python];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::JavaScript => "javascript",
             Self::Python => "python",
@@ -41,6 +42,14 @@ impl Language {
         match self {
             Self::JavaScript => &["node", "npm"],
             Self::Python => &["python3"],
+        }
+    }
+
+    /// Where the compiler is installed, what is noted there of it, and the file that says which one is wanted.
+    fn compiler(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::JavaScript => ("node_modules", "installed-package-lock.json", "package-lock.json"),
+            Self::Python => (".venv", "installed-requirements.txt", "requirements.txt"),
         }
     }
 
@@ -97,7 +106,7 @@ static BUILDING: Mutex<()> = Mutex::new(());
 
 /// The component of a language's example, after the example's own tests passed. `None`, and said why, when this machine has not
 /// what its authors need.
-fn built(language: Language) -> Option<PathBuf> {
+pub(crate) fn built(language: Language) -> Option<PathBuf> {
     let is_missing = |program: &&&str| Command::new(program).arg("--version").output().is_err();
     if let Some(program) = language.programs().iter().find(is_missing) {
         println!("not tested: plugins in {}, because there is no {program} here", language.name());
@@ -124,6 +133,27 @@ fn built(language: Language) -> Option<PathBuf> {
     work(&project, &words(&manifest, "build"));
     std::fs::write(note, key).expect("a note");
     Some(component)
+}
+
+/// Lends a new project the compiler that was installed for the example, when it wants exactly that one. Otherwise its build
+/// installs its own.
+pub(crate) fn lend_compiler(language: Language, project: &Path) {
+    let (directory, note, wanted) = language.compiler();
+    let kept = root().join("target/languages").join(language.name()).join(directory);
+    let name = project.file_name().expect("a name").to_string_lossy().into_owned();
+    let wanted = std::fs::read_to_string(project.join(wanted)).expect("what the template wrote");
+    let installed = std::fs::read_to_string(kept.join(note)).unwrap_or_default();
+    let own = project.join(directory);
+    if installed.replace(&language.plugin(), &name) != wanted || own.exists() {
+        return;
+    }
+    std::fs::create_dir(&own).expect("a directory");
+    for entry in std::fs::read_dir(&kept).expect("it is installed").flatten() {
+        if entry.file_name() != note {
+            symlink(entry.path(), own.join(entry.file_name())).expect("a link");
+        }
+    }
+    std::fs::write(own.join(note), wanted).expect("a note");
 }
 
 fn fixture(language: Language, name: &str) -> Vec<u8> {

@@ -1,10 +1,11 @@
-//! `docs/plugins.md`, word for word: an empty folder, the real binary, every command of the Rust section, and all that the
-//! guide says they print.
+//! `docs/plugins.md`, word for word: an empty folder, the real binary, every command of the section of a language, and all
+//! that the guide says they print.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::Bench;
+use crate::languages::{self, Language};
+use crate::support::{Bench, caches};
 
 /// Stands in the guide for whatever is there: a part of a line, or lines.
 const ANYTHING: &str = "…";
@@ -93,8 +94,9 @@ fn check(shown: &Shown, output: &str, success: bool) {
     assert_eq!(success, !fails, "`{}` printed:\n{output}", shown.command);
 }
 
-/// Runs the commands of a section in an empty folder, one after the other, as somebody who reads along would.
-pub(crate) fn follow(title: &str) -> Bench {
+/// Runs the commands of a section in an empty folder, one after the other, as somebody who reads along would. `enter` is told
+/// of every directory the guide goes into.
+pub(crate) fn follow(title: &str, enter: impl Fn(&Path)) -> Bench {
     let bench = Bench::new();
     let tools = bench.path(".tools");
     std::fs::create_dir(&tools).expect("a directory");
@@ -106,6 +108,7 @@ pub(crate) fn follow(title: &str) -> Bench {
     for shown in commands(&section(title)) {
         if let Some(to) = shown.command.strip_prefix("cd ") {
             directory = std::fs::canonicalize(directory.join(to)).expect("a directory of the guide");
+            enter(&directory);
             continue;
         }
         let mut command = Command::new("sh");
@@ -116,6 +119,7 @@ pub(crate) fn follow(title: &str) -> Bench {
         command.env("PATH", format!("{}:{path}", tools.display()));
         // What is compiled for one run of this test serves the next.
         command.env("CARGO_BUILD_BUILD_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-builds"));
+        command.env("XDG_CACHE_HOME", caches());
         for name in [
             "CARGO_TARGET_DIR",
             "RUSTFLAGS",
@@ -133,12 +137,41 @@ pub(crate) fn follow(title: &str) -> Bench {
 
 #[test]
 fn the_guide_followed_word_for_word_gives_a_tested_pinned_plugin() {
-    let bench = follow("In Rust");
+    let bench = follow("In Rust", |_| ());
     let config = std::fs::read_to_string(bench.path("empty/postroom.toml")).expect("the guide wrote one");
     let component = std::fs::read(bench.path("empty/invoices/target/wasm32-wasip2/release/invoices.wasm"));
     let digest = postroom_mail::Digest::of(&component.expect("the guide built one"));
     assert!(config.contains(&format!("sha256 = \"{digest}\"")), "{config}");
     assert!(read_expected(&bench).starts_with("label paper\n"), "{}", read_expected(&bench));
+}
+
+/// The section of another language, where this machine has what its authors need.
+fn follow_language(language: Language, title: &str) {
+    if languages::built(language).is_none() {
+        return;
+    }
+    let project = Path::new("empty/vip");
+    let lend = |directory: &Path| {
+        if directory.ends_with(project) {
+            languages::lend_compiler(language, directory);
+        }
+    };
+    let bench = follow(title, lend);
+    let config = std::fs::read_to_string(bench.path("empty/postroom.toml")).expect("the guide wrote one");
+    let component = std::fs::read(bench.path("empty/vip/dist/plugin.wasm")).expect("the guide built one");
+    let digest = postroom_mail::Digest::of(&component);
+    assert!(config.contains(&format!("sha256 = \"{digest}\"")), "{config}");
+    assert!(!bench.path("empty/vip/postroom-sdk").exists(), "Rust's SDK is of no use to {}", language.name());
+}
+
+#[test]
+fn the_guide_followed_word_for_word_gives_a_tested_pinned_plugin_in_javascript() {
+    follow_language(Language::JavaScript, "In JavaScript");
+}
+
+#[test]
+fn the_guide_followed_word_for_word_gives_a_tested_pinned_plugin_in_python() {
+    follow_language(Language::Python, "In Python");
 }
 
 fn read_expected(bench: &Bench) -> String {
@@ -151,6 +184,19 @@ fn the_code_of_the_guide_is_that_of_the_template() {
     let template = |path: &str| read(&format!("sdk/templates/rust/{path}")).trim_end().to_owned();
     assert_eq!(blocks(&section, "rust"), [template("src/lib.rs"), template("src/tests.rs")]);
     assert_eq!(blocks(&section, "toml"), [template("fixtures/fixture.toml")]);
+}
+
+#[test]
+fn the_code_the_guide_shows_of_other_languages_is_in_their_templates() {
+    for (title, fence, path) in [
+        ("In JavaScript", "javascript", "javascript/src/decide.js"),
+        ("In Python", "python", "python/decide.py"),
+    ] {
+        let shown = blocks(&self::section(title), fence);
+        let template = read(&format!("sdk/templates/{path}"));
+        assert!(!shown.is_empty(), "{title} shows no code");
+        shown.iter().for_each(|block| assert!(template.contains(block.as_str()), "{path} has no\n{block}"));
+    }
 }
 
 #[test]

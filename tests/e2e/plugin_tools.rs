@@ -212,6 +212,14 @@ fn new_writes_nothing_over_and_takes_only_names_that_every_language_knows() {
         bench.run(&["plugin", "new", "--", name]).expect(64).says(&["cannot be the name", "pay-slips"]);
     }
     bench.run(&["plugin", "new", "a", "--language", "cobol"]).expect(64).says(&["possible values", "rust"]);
+    for language in ["javascript", "python"] {
+        let run = bench.run(&["plugin", "new", language, "--language", language, "--json"]);
+        let written = run.expect(0).json();
+        assert_eq!(written["sdk"], Value::Null);
+        assert!(!bench.path(language).join("postroom-sdk").exists(), "{written:#}");
+        let words = ["plugin", "new", "a", "--language", language, "--sdk", "."];
+        bench.run(&words).expect(64).says(&["no SDK for", "leave --sdk out"]);
+    }
     bench.run(&["plugin", "new", "a", "--sdk", "taken"]).expect(66).says(&["no checkout of Postroom"]);
     bench.write("checkout/sdk/Cargo.toml", "");
     let run = bench.run(&["plugin", "new", "a", "--sdk", "checkout", "--json"]);

@@ -24,7 +24,7 @@ impl From<postroom_fixture::Error> for Failure {
         let exit = match &error {
             Error::File { source, .. } if source.kind() != std::io::ErrorKind::NotFound => Exit::Io,
             Error::File { .. } | Error::Empty { .. } => Exit::NoInput,
-            Error::Wrong { .. } | Error::Orphan { .. } => Exit::Data,
+            Error::Wrong { .. } | Error::Limits { .. } | Error::Orphan { .. } => Exit::Data,
         };
         Self::new(exit, error)
     }

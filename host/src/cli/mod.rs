@@ -6,6 +6,7 @@ mod auth;
 mod backup;
 mod check;
 mod compile_plugin;
+mod compiled;
 mod demo;
 mod doctor;
 mod exit;

@@ -9,7 +9,7 @@ use postroom_mail::{AccountId, StepTrace};
 use super::judged::{self, Judged};
 use super::output;
 use super::setup::{self, Context};
-use super::{Exit, Failure, Outcome};
+use super::{Exit, Failure, Outcome, compiled};
 use crate::config::Config;
 use crate::live::Live;
 use crate::pipeline;
@@ -32,8 +32,8 @@ pub(super) fn test(context: &Context, args: &Args) -> Outcome {
     };
     let fixtures = read(&directory)?;
     let first = first_account(&config)?;
-    let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
+    let cache = compiled::beside(&config.state);
+    let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
     let live = Live::build_without_calls(config, &sandbox, "this is a test, which makes no calls")?;
     let mut judged = Vec::new();
     for case in &fixtures.cases {

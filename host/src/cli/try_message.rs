@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
-use super::{Exit, Failure, Outcome};
+use super::{Exit, Failure, Outcome, compiled};
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::pipeline::{self, RunFailure};
@@ -43,8 +43,8 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
         size: octets.len() as u64,
         retrieved: Clock::system().now(),
     };
-    let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
+    let cache = compiled::beside(&config.state);
+    let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
     // Calls wait for a runtime; nothing else here does.
     let runtime = if args.fetch { Some(setup::runtime()?) } else { None };
     let _entered = runtime.as_ref().map(Runtime::enter);

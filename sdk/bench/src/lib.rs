@@ -27,6 +27,7 @@
 //! count its memory, stop its clock, and take files and the network away from it.
 
 mod bench;
+mod fixtures;
 mod host;
 mod mail;
 mod parser;
@@ -37,6 +38,7 @@ pub use postroom_contract::{Cause, Limits, Outcome};
 pub use serde_json::json;
 
 pub use bench::Bench;
+pub use fixtures::fixtures;
 pub use mail::Mail;
 pub use run::{Effect, LogLine, Run};
 

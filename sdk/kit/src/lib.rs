@@ -21,9 +21,19 @@ include!(concat!(env!("OUT_DIR"), "/files.rs"));
 /// Where `write_sdk` is told to write, relative to the project.
 pub const SDK_DIRECTORY: &str = "postroom-sdk";
 
+/// Stands in a template for the directory of the SDK.
+const SDK_MARK: &str = "{{sdk}}";
+
 /// The languages there are templates for, in the order of their names.
 pub fn languages() -> Vec<&'static str> {
     TEMPLATES.iter().map(|(language, _)| *language).collect()
+}
+
+/// Whether the projects of a language name the SDK.
+pub fn needs_sdk(language: &str) -> bool {
+    let found = TEMPLATES.iter().find(|(known, _)| *known == language);
+    let names_it = |file: &File| std::str::from_utf8(file.octets).is_ok_and(|text| text.contains(SDK_MARK));
+    found.is_some_and(|(_, files)| files.iter().any(names_it))
 }
 
 /// What stands for the placeholders of a template.
@@ -74,7 +84,7 @@ fn filled(octets: &[u8], answers: &Answers<'_>) -> Vec<u8> {
         Ok(text) => text
             .replace("{{name}}", answers.name)
             .replace("{{crate}}", &answers.name.replace('-', "_"))
-            .replace("{{sdk}}", answers.sdk)
+            .replace(SDK_MARK, answers.sdk)
             .into_bytes(),
         Err(_) => octets.to_vec(),
     }
@@ -121,6 +131,13 @@ mod tests {
         assert!(
             !directory.path().join("sdk/templates").exists() && !directory.path().join("sdk/kit").exists()
         );
+    }
+
+    #[test]
+    fn only_rust_has_an_sdk() {
+        let with: Vec<_> = languages().into_iter().filter(|language| needs_sdk(language)).collect();
+        assert_eq!(with, ["rust"]);
+        assert!(!needs_sdk("cobol"));
     }
 
     #[test]

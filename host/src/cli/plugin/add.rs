@@ -13,7 +13,7 @@ use toml_edit::DocumentMut;
 
 use super::super::output;
 use super::super::setup::{self, Context};
-use super::super::{Exit, Failure, Outcome};
+use super::super::{Exit, Failure, Outcome, compiled};
 use super::step::{self, NewStep};
 use crate::config::{Config, PipelineConfig};
 use crate::live::Live;
@@ -56,8 +56,8 @@ fn name(text: &str) -> Result<Name, RuleError> {
 pub(super) fn add(context: &Context, args: &Args) -> Outcome {
     let (given, config) = context.load()?;
     let octets = super::read_file(&args.file)?;
-    let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
+    let cache = compiled::beside(&config.state);
+    let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
     let inspection = inspect(&sandbox, &octets, &args.file)?;
     let path = fs::canonicalize(&given)?;
     let old = fs::read_to_string(&path)?;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use postroom_fixture::Conditions;
-use postroom_sandbox::{CompileLimits, Sandbox, SandboxConfig};
+use postroom_sandbox::{Sandbox, SandboxConfig};
 use serde::Serialize;
 
-use super::super::Outcome;
 use super::super::output::{self, Table};
-use super::super::setup::{self, Context};
+use super::super::setup::Context;
 use super::super::{Exit, Failure};
+use super::super::{Outcome, compiled};
 use super::mails::{self, Mail};
 use super::project::Project;
 use super::trial::Trial;
@@ -51,9 +51,13 @@ struct Cost {
 pub(super) fn bench(context: &Context, args: &Args) -> Outcome {
     let (octets, conditions) = subject(args)?;
     let mails = mails::read(&args.mail)?;
-    let timed = Trial::new(&setup::sandbox(None, 1, CompileLimits::default())?, &octets, &conditions)?;
+    let timed = Trial::new(&super::sandbox()?, &octets, &conditions)?;
     // An engine of its own: counting makes guests slower.
-    let counting = Sandbox::new(&SandboxConfig { fuel: true, ..SandboxConfig::default() })?;
+    let counting = Sandbox::new(&SandboxConfig {
+        cache_dir: compiled::of_user(),
+        fuel: true,
+        ..SandboxConfig::default()
+    })?;
     let counted = Trial::new(&counting, &octets, &conditions)?;
     let bar = bar(mails.len() as u64 * u64::from(args.count));
     let costs = mails.iter().map(|mail| measure(&timed, &counted, mail, args.count, &bar));

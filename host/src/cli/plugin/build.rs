@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use postroom_sandbox::{CompileLimits, Inspection};
+use postroom_sandbox::Inspection;
 
 use super::super::output;
-use super::super::setup::{self, Context};
+use super::super::setup::Context;
 use super::super::{Exit, Failure, Outcome};
 use super::project::Project;
 
@@ -20,9 +20,7 @@ pub struct Args {
 pub(super) fn build(context: &Context, args: &Args) -> Outcome {
     let project = Project::open(&args.directory)?;
     let octets = project.build()?;
-    let inspection = setup::sandbox(None, 1, CompileLimits::default())?
-        .inspect(&octets)
-        .map_err(|error| Failure::new(Exit::Data, error))?;
+    let inspection = super::sandbox()?.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
     let path = project.component();
     let path = path.strip_prefix(".").unwrap_or(&path);
     if context.json {

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use postroom_sandbox::CompileLimits;
-
 use super::super::output;
-use super::super::setup::{self, Context};
+use super::super::setup::Context;
 use super::super::{Exit, Failure, Outcome};
 use super::mails;
 use super::project::Project;
@@ -76,8 +74,7 @@ fn watch(args: &Args, project: &Project, mail: &std::path::Path) -> Result<Optio
 /// Conditions and mails are read anew each time: they are changed as often as the source.
 fn round(project: &Project, mail: &std::path::Path) -> Result<Decisions, Failure> {
     let octets = project.build()?;
-    let trial =
-        Trial::new(&setup::sandbox(None, 1, CompileLimits::default())?, &octets, &project.conditions()?)?;
+    let trial = Trial::new(&super::sandbox()?, &octets, &project.conditions()?)?;
     let mut decisions = Decisions::new();
     for mail in mails::read(mail)? {
         let tried = trial.run(&trial.provenance(&mail.octets)?, &mail.octets);

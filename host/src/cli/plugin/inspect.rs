@@ -2,11 +2,11 @@
 
 use postroom_mail::Digest;
 use postroom_mail::rules::neutral;
-use postroom_sandbox::{Capability, CompileLimits, Import, Inspection};
+use postroom_sandbox::{Capability, Import, Inspection};
 use serde_json::Value;
 
 use super::super::output::{self, Table};
-use super::super::setup::{self, Context};
+use super::super::setup::Context;
 use super::super::{Exit, Failure, Outcome};
 use super::schema;
 use crate::config::{Config, PluginRef};
@@ -21,9 +21,7 @@ pub struct Args {
 pub(super) fn inspect(context: &Context, args: &Args) -> Outcome {
     let reference = super::named(&args.plugin)?;
     let octets = super::read(&reference)?;
-    let inspection = setup::sandbox(None, 1, CompileLimits::default())?
-        .inspect(&octets)
-        .map_err(|error| Failure::new(Exit::Data, error))?;
+    let inspection = super::sandbox()?.inspect(&octets).map_err(|error| Failure::new(Exit::Data, error))?;
     let uses = uses(context, &inspection.digest);
     if context.json {
         output::json(&document(&reference, &inspection, &uses))?;
@@ -102,9 +100,10 @@ fn print(reference: &PluginRef, inspection: &Inspection, uses: &Uses) {
         table.row([import.name.clone(), meaning(import)]);
     }
     table.print();
-    println!("\nlinked to nothing (what Rust's standard library always imports)");
-    for import in inspection.imports.iter().filter(|import| import.wasi) {
-        println!("  {}", import.name);
+    let inert: Vec<&Import> = inspection.imports.iter().filter(|import| import.wasi).collect();
+    if !inert.is_empty() {
+        println!("\nlinked to nothing (what Rust's standard library always imports)");
+        inert.iter().for_each(|import| println!("  {}", import.name));
     }
     if let Some(schema) = described("settings") {
         print_settings(schema);

@@ -18,8 +18,10 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use super::setup::Context;
-use super::{Exit, Failure, Outcome};
+use postroom_sandbox::{CompileLimits, Sandbox};
+
+use super::setup::{self, Context};
+use super::{Exit, Failure, Outcome, compiled};
 use crate::config::PluginRef;
 use crate::origin::{self, OriginError};
 
@@ -68,7 +70,12 @@ fn named(text: &str) -> Result<PluginRef, Failure> {
     PluginRef::parse(text, &std::env::current_dir()?).map_err(Failure::usage)
 }
 
-/// Its octets.
+/// A sandbox that asks no configuration.
+fn sandbox() -> Result<Sandbox, Failure> {
+    setup::sandbox(compiled::of_user().as_deref(), 1, CompileLimits::default())
+}
+
+/// The octets of a plugin.
 fn read(reference: &PluginRef) -> Result<Vec<u8>, Failure> {
     origin::read_alone(reference).map_err(|error| {
         let exit = match &error {

@@ -26,17 +26,24 @@ pub struct Args {
 
 pub(super) fn new(context: &Context, args: &Args) -> Outcome {
     check_name(&args.name)?;
+    let needs_sdk = postroom_kit::needs_sdk(&args.language);
+    if args.sdk.is_some() && !needs_sdk {
+        let text = format!("there is no SDK for {}: such a plugin uses the contract as it is", args.language);
+        return Err(Failure::usage(anyhow::anyhow!(text)).hint("leave --sdk out"));
+    }
     let checkout = args.sdk.as_deref().map(checkout).transpose()?;
     let sdk = checkout.as_deref().unwrap_or(SDK_DIRECTORY);
+    let carried = needs_sdk && checkout.is_none();
     let directory = Path::new(&args.name);
     std::fs::create_dir(directory).map_err(|error| cannot_create(directory, &error))?;
-    let written = write(&args.language, directory, &Answers { name: &args.name, sdk }, checkout.is_none());
+    let written = write(&args.language, directory, &Answers { name: &args.name, sdk }, carried);
     let written = written.map_err(|error| {
         // Made above, so nothing of anybody else's is in it. What remains of it is named by the error.
         let _ = std::fs::remove_dir_all(directory);
         cannot_create(directory, &error)
     })?;
     if context.json {
+        let sdk = needs_sdk.then_some(sdk);
         let document = serde_json::json!({ "directory": directory, "language": args.language, "sdk": sdk, "files": written });
         output::json(&document)?;
     } else {

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use postroom_fixture::Fixtures;
-use postroom_sandbox::{CompileLimits, Usage};
+use postroom_sandbox::Usage;
 
 use super::super::Outcome;
 use super::super::judged::{self, Judged};
 use super::super::output;
-use super::super::setup::{self, Context};
+use super::super::setup::Context;
 use super::project::Project;
 use super::trial::Trial;
 
@@ -29,7 +29,7 @@ pub(super) fn test(context: &Context, args: &Args) -> Outcome {
     let fixtures = Fixtures::read(&project.fixtures())?;
     let native = project.test()?;
     let octets = project.build()?;
-    let sandbox = setup::sandbox(None, 1, CompileLimits::default())?;
+    let sandbox = super::sandbox()?;
     let trial = Trial::new(&sandbox, &octets, &fixtures.conditions)?;
     let account = Trial::account()?;
     let mut judged = Vec::new();

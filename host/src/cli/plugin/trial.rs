@@ -48,7 +48,7 @@ impl Trial {
             pipeline: name(PIPELINE)?,
             step,
             grants: grants(conditions),
-            limits: limits(conditions)?,
+            limits: conditions.limits_as::<Limits>()?,
             required: true,
             settings: serde_json::to_string(&conditions.settings)
                 .map_err(|error| Failure::new(Exit::Data, error))?,
@@ -146,18 +146,4 @@ fn answers(conditions: &Conditions) -> RecordedFetch {
         let (status, body) = (answer.status, answer.body.clone().into_bytes());
         recorded.answers(target, path, FetchAnswer { status, headers: Vec::new(), body })
     })
-}
-
-/// In the words of a step's `limits`; the sandbox has them with hyphens.
-fn limits(conditions: &Conditions) -> Result<Limits, Failure> {
-    let wrong = |error: serde_json::Error| {
-        Failure::new(Exit::Data, anyhow::anyhow!("the limits in fixture.toml: {error}"))
-    };
-    let hyphens = |(key, value): (&String, &toml::Value)| {
-        let key = if key == "log" { "log-octets".to_owned() } else { key.replace('_', "-") };
-        serde_json::to_value(value).map(|value| (key, value))
-    };
-    let table: serde_json::Map<String, Value> =
-        conditions.limits.iter().map(hyphens).collect::<Result<_, _>>().map_err(wrong)?;
-    serde_json::from_value(Value::Object(table)).map_err(wrong)
 }

@@ -1,6 +1,6 @@
 //! On the bench: no WebAssembly, no host, plain `cargo test`.
 
-use postroom_bench::{Bench, Mail, json};
+use postroom_bench::{Bench, Mail, fixtures, json};
 
 use super::*;
 
@@ -22,4 +22,9 @@ fn leaves_other_mail_alone() {
     let run = Bench::new().run::<Documents>(json!({ "sink": "papers", "words": ["invoice"] }), &mail);
     assert_eq!(run.result, Ok(()));
     assert!(run.effects.is_empty());
+}
+
+#[test]
+fn the_fixtures_come_out_as_expected() {
+    fixtures::<Documents>("fixtures");
 }
