@@ -52,8 +52,26 @@ fn the_dependency_rules_hold() {
     assert_eq!(of("postroom-practice"), none, "practice servers know nothing of the host");
     assert_eq!(of("postroom-failpoint"), none);
     assert_eq!(of("postroom-spool"), BTreeSet::from(["postroom-failpoint", "postroom-mail"]));
-    assert_eq!(of("postroom-sandbox"), mail);
+    assert_eq!(of("postroom-contract"), mail, "what a plugin may ask for knows no WebAssembly");
+    assert_eq!(of("postroom-sandbox"), BTreeSet::from(["postroom-contract", "postroom-mail"]));
     assert_eq!(of("postroom-sdk"), none, "host and guest meet only in sdk/wit");
+    assert_eq!(
+        of("postroom-bench"),
+        BTreeSet::from([
+            "postroom-contract",
+            "postroom-fixture",
+            "postroom-mail",
+            "postroom-plugin-mime",
+            "postroom-sdk"
+        ]),
+        "the rules of the host, and no WebAssembly"
+    );
+    assert_eq!(
+        of("postroom-fixture"),
+        mail,
+        "fixtures run on the bench and in the sandbox, and know neither"
+    );
+    assert_eq!(of("postroom-kit"), none, "it carries sources, and knows none of them");
     for plugin in ["filter", "attachments", "archive", "forward", "mime"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
     }

@@ -1,7 +1,7 @@
 //! The daemon and the command line. Start at [`supervise`]: what runs, and in which order.
 //!
 //! [`source`], [`pipeline`] and [`deliver`] talk only through the spool, so each fails and restarts alone. Nothing here
-//! parses MIME natively, and nothing here but [`sinks`] and [`source`] touches the network.
+//! parses MIME natively, and nothing here but [`sinks`], [`source`] and [`fetch`] touches the network.
 
 pub mod bells;
 pub mod chance;
@@ -9,7 +9,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;
+pub mod fetch;
 pub mod live;
+pub mod origin;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;

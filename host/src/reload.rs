@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
-use postroom_mail::Digest;
+use postroom_mail::{Digest, Timestamp};
+use postroom_spool::Spool;
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::live::{Live, NotLive};
-use crate::pipeline::plugin_files;
+use crate::pipeline::{self, plugin_files};
 use crate::supervise::Host;
 
 /// Editors write in several steps: a change counts once the files have been the same for so long.
@@ -91,16 +93,60 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: 
             continue;
         }
         seen = now;
+        let files = watched_files(&config, &host.live.load().config);
         match reload(&host, &config).await {
             Ok(()) => {
-                tracing::info!("the changed configuration and plugins are running now");
-                seen = fingerprint(&watched_files(&config, &host.live.load().config));
+                told(&host, None).await;
+                let compiled = host.live.load().plugins.compiled();
+                tracing::info!(compiled, "the changed configuration and plugins are running now");
+                if fingerprint(&files) == now {
+                    seen = fingerprint(&watched_files(&config, &host.live.load().config));
+                } else {
+                    // What was read may be older than what is there.
+                    let _ = rang.try_send(());
+                }
             }
             Err(error) => {
-                tracing::error!("the change was not taken, the old configuration and plugins go on:\n{error}")
+                told(&host, Some(error.to_string())).await;
+                tracing::error!(
+                    "the change was not taken, the old configuration and plugins go on:\n{error}"
+                );
             }
         }
     }
+}
+
+/// Why the last change was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// Every reason.
+    pub reason: String,
+}
+
+/// Where that is noted in the spool.
+const NOTE: &str = "reload";
+/// Characters of it.
+const REASON: usize = 4000;
+
+/// Records why a change was not taken, or that nothing stands against what is written.
+pub async fn told(host: &Host, reason: Option<String>) {
+    let at = host.clock.now();
+    let refused = reason.map(|reason| Refused { at, reason: reason.chars().take(REASON).collect() });
+    let text = refused.and_then(|refused| serde_json::to_string(&refused).ok());
+    if let Err(error) = host.spool.learn(NOTE, text, at).await {
+        tracing::error!(%error, "whether the last change was taken cannot be recorded");
+    }
+}
+
+/// Why the last change was not taken, when it was not.
+///
+/// # Errors
+/// When the state cannot be read.
+pub async fn refused(spool: &dyn Spool) -> Result<Option<Refused>, postroom_spool::Error> {
+    let text = spool.learnt(NOTE).await?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// Reads, checks and compiles everything, then swaps it.
@@ -108,6 +154,7 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: 
 /// # Errors
 /// Why the change was not taken; nothing has changed then.
 pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> {
+    let _swapping = host.swapping.lock().await;
     let (worker, path) = (Arc::clone(host), config.to_owned());
     let built = tokio::task::spawn_blocking(move || -> Result<Live, ReloadError> {
         let mut config = Config::load(&path)?;
@@ -122,13 +169,17 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         if config.limits.in_flight != worker.live.load().config.limits.in_flight {
             return Err(ReloadError::NeedsRestart("limits.in_flight"));
         }
-        Ok(Live::build(config, &worker.sandbox)?)
+        let previous = worker.live.load_full();
+        Ok(Live::build_after(Some(&previous), config, &worker.sandbox)?)
     });
     let live = match built.await {
         Ok(live) => live?,
         Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
     };
-    host.live.store(Arc::new(live));
+    for warning in live.plugins.broken_shadows() {
+        tracing::warn!("{warning}");
+    }
+    pipeline::take_over(host, live).await;
     host.breakers.clear();
     host.bells.reloaded.notify_one();
     host.bells.inbox.notify_one();
@@ -157,6 +208,7 @@ fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
     }
     files.extend(plugin_files(config).into_iter().map(Path::to_owned));
     let read_once = config.sinks.values().flat_map(crate::sinks::SinkConfig::files);
+    let read_once = read_once.chain(config.fetch.values().flat_map(crate::fetch::FetchConfig::files));
     files.extend(read_once.map(|file| config.base.join(file)));
     files.sort();
     files.dedup();

@@ -155,6 +155,7 @@ async fn answer(host: &Host, path: &Path) -> io::Result<()> {
     };
     // What was mended is tried at once, also at a sink that is left alone for a while.
     host.breakers.clear();
+    host.versions.hasten(now);
     host.bells.inbox.notify_one();
     host.bells.outbox.notify_one();
     reach("requests", "performed");

@@ -62,6 +62,12 @@ pub struct Host {
     pub observer: Observer,
     /// Sinks that are left alone for a while.
     pub breakers: deliver::Breakers,
+    /// The versions of every step's plugin, and which failed too often.
+    pub versions: pipeline::Versions,
+    /// What candidates would decide otherwise.
+    pub shadows: pipeline::Shadows,
+    /// Held while `live` is replaced, from reading what is there to storing what follows.
+    pub swapping: tokio::sync::Mutex<()>,
     /// Room for the contents that object stores have in hand, in MiB.
     pub contents: Semaphore,
     /// Room for those that transports have in hand, in MiB.
@@ -104,6 +110,9 @@ impl Host {
             bells: Bells::default(),
             observer,
             breakers: deliver::Breakers::default(),
+            versions: pipeline::Versions::default(),
+            shadows: pipeline::Shadows::default(),
+            swapping: tokio::sync::Mutex::new(()),
             contents: Semaphore::new(deliver::MEMORY),
             copies: Semaphore::new(deliver::MEMORY),
             purses: source::Purses::default(),
@@ -187,6 +196,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
             interrupted: false,
         });
     }
+    pipeline::begin(host).await;
     host.spool.expedite(host.clock.now()).await?;
     let (polled, polling) = watch::channel(false);
     let (planned, planning) = watch::channel(false);
@@ -259,6 +269,8 @@ pub async fn run(
     let (stop_polls, polls_stop) = watch::channel(false);
     let (stop_pipeline, pipeline_stops) = watch::channel(false);
     let (stop_delivery, delivery_stops) = watch::channel(false);
+    reload::told(&host, None).await;
+    pipeline::begin(&host).await;
     let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
     tracing::info!(config = %config.display(), accounts = host.live.load().config.accounts.len(), "running");
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));

@@ -31,7 +31,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Natively, plain `cargo test` runs a plugin on the bench in `testing`, without WebAssembly and without a host.
+//! Natively, plain `cargo test` runs a plugin on the bench of `postroom-bench`, a dev-dependency, without WebAssembly and
+//! without a host.
 //!
 //! This crate must not know anything of the host but `sdk/wit`, the contract both sides are generated from.
 
@@ -42,17 +43,21 @@ pub mod content;
 pub mod date;
 pub mod effects;
 pub mod fault;
+pub mod fetch;
+#[cfg(feature = "glob")]
+pub mod glob;
 pub mod kv;
 pub mod log;
 pub mod message;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod native;
 pub mod plugin;
 mod seam;
 mod settings;
 pub mod size;
 pub mod structure;
 pub mod template;
-#[cfg(not(target_family = "wasm"))]
-pub mod testing;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -74,7 +79,7 @@ pub mod prelude {
     pub use crate::plugin::Plugin;
     pub use crate::size::Size;
     pub use crate::template::{MessageTemplate, PartTemplate};
-    pub use crate::{effects, kv, log};
+    pub use crate::{effects, fetch, kv, log};
 }
 
 /// Makes a type the plugin of this crate: `export!(MyPlugin)`, once, where the type implements [`Plugin`].

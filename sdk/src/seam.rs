@@ -1,5 +1,5 @@
-//! Where the SDK meets the host. Two sides with the same names: the real contract when compiled to WebAssembly, the
-//! test bench natively. Nothing outside this module knows which one it talks to.
+//! Where the SDK meets the host. Two sides with the same names: the real contract when compiled to WebAssembly, a
+//! host given by the caller natively. Nothing outside this module knows which one it talks to.
 
 #[cfg(target_family = "wasm")]
 pub(crate) mod guest;

@@ -5,6 +5,10 @@ use std::process::Command;
 
 use postroom_practice::{Receiver, ReceiverConfig, Security};
 
+#[path = "../guests/busy.rs"]
+#[allow(dead_code, reason = "the sandbox's tests use more of it")]
+mod busy;
+
 use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A guest that does what the `X-Mood` field of the message says.
@@ -127,4 +131,31 @@ fn a_strangers_plugin_gets_no_smtp_sink_that_sends_to_anybody() {
     bench.run(&["check"]).expect(78).says(&["could send mail to anybody", "recipients = ["]);
     bench.config(&relay("recipients = [\"me@example.net\"]\n"));
     bench.run(&["check"]).expect(0);
+}
+
+#[test]
+fn a_plugin_that_keeps_the_compiler_busy_is_given_up_with_the_limit_to_raise() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("busy.wasm"), busy::component(4000, 1000)).expect("written");
+    let step = "[[pipelines.main.steps]]\nname = \"busy\"\nplugin = \"./busy.wasm\"\n";
+    let limits = |limits: &str| {
+        let account = account("home", 995, "").replace("ca_file = \"ca.pem\"\n", "");
+        format!("{account}[limits]\n{limits}\n{step}")
+    };
+    bench.config(&limits("compile_cpu = \"1s\""));
+    bench.run(&["check"]).expect(78).says(&["busy", "took more than 1 s of CPU time", "limits.compile_cpu"]);
+    std::fs::write(bench.path("busy.wasm"), busy::component(1, 1_000_000)).expect("written");
+    bench.config(&limits("compile_memory = \"128 MiB\""));
+    bench.run(&["check"]).expect(78).says(&["needed more than 128 MiB of memory", "limits.compile_memory"]);
+    bench.config(&limits("compile_cpu = \"5m\""));
+    bench.run(&["check"]).expect(78).says(&["`limits.compile_cpu` must be from 1 to 120 seconds"]);
+}
+
+#[test]
+fn a_strangers_plugin_is_compiled_by_a_child_and_shown_as_any_other() {
+    let bench = Bench::new();
+    std::fs::copy(moody(), bench.path("moody.wasm")).expect("a copy");
+    let path = bench.path("moody.wasm");
+    let inspect = bench.run(&["plugin", "inspect", path.to_str().expect("a path")]);
+    inspect.expect(0).says(&["moody", "Does what X-Mood says."]);
 }

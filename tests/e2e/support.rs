@@ -68,6 +68,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroom-host"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_remove("POSTROOM_CONFIG").env_remove("POSTROOM_LOG").env_remove("STATE_DIRECTORY");
+        command.env("XDG_CACHE_HOME", caches());
         command
     }
 
@@ -110,6 +111,11 @@ impl Bench {
             |file: PathBuf| file.strip_prefix(&root).expect("below").to_string_lossy().into_owned();
         files(&root).into_iter().map(relative).collect()
     }
+}
+
+/// The user's caches, as far as the binary is told: the tests', which they share.
+pub(crate) fn caches() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("caches")
 }
 
 /// What a run printed and how it ended.

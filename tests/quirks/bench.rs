@@ -231,7 +231,7 @@ impl Bench {
 fn sandbox() -> Sandbox {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     std::fs::create_dir_all(&cache).expect("the cache");
-    Sandbox::new(&SandboxConfig { cache_dir: Some(cache), concurrency: 6 }).expect("a sandbox")
+    Sandbox::new(&SandboxConfig { cache_dir: Some(cache), concurrency: 6, fuel: false }).expect("a sandbox")
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {

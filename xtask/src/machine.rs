@@ -9,13 +9,16 @@ use anyhow::{Context, Result, bail};
 /// The target plugins are compiled for.
 const WASM: &str = "wasm32-wasip2";
 
-/// A program that tests need, servers and other retrievers: what shows that it is there, and Debian's package.
-const SERVERS: [(&str, &str); 5] = [
+/// A program that tests need, servers, other retrievers and what builds plugins in other languages: what shows that it is there, and Debian's package.
+const SERVERS: [(&str, &str); 8] = [
     ("dovecot", "dovecot-pop3d"),
     ("postfix", "postfix"),
     ("getmail", "getmail6"),
     ("mpop", "mpop"),
     ("fetchmail", "fetchmail"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3"),
 ];
 
 /// Adds the wasm target when it is missing.
@@ -55,10 +58,16 @@ pub(crate) fn ensure_components() -> Result<()> {
     Ok(())
 }
 
-/// Installs the servers and retrievers with apt-get where it may.
+/// Debian's package with what `python3 -m venv` needs and `python3` does not bring.
+const VENV: &str = "python3-venv";
+
+/// Installs the servers, retrievers and languages with apt-get where it may.
 pub(crate) fn ensure_servers() -> Result<()> {
-    let missing: Vec<_> =
+    let mut missing: Vec<_> =
         SERVERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
+    if !has_venv() {
+        missing.push(VENV);
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -104,6 +113,11 @@ fn on_path(program: &str) -> bool {
     // Servers live in sbin, which is not on every user's path.
     let sbin = [Path::new("/usr/sbin").to_owned(), Path::new("/usr/local/sbin").to_owned()];
     std::env::split_paths(&path).chain(sbin).any(|directory| directory.join(program).is_file())
+}
+
+fn has_venv() -> bool {
+    let output = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 fn is_root() -> bool {

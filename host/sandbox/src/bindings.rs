@@ -8,10 +8,11 @@ pub(crate) mod plugin {
         world: "plugin",
         imports: { default: trappable },
         with: {
-            "postroom:plugin/content.blob": crate::blob::BlobEntry,
-            "postroom:plugin/content.writer": crate::blob::Writer,
-            "postroom:plugin/mail.message": crate::message::MessageEntry,
-            "postroom:plugin/mail.part": crate::message::PartEntry,
+            "postroom:plugin/content.blob": crate::handles::BlobEntry,
+            "postroom:plugin/content.writer": postroom_contract::Writer,
+            "postroom:plugin/mail.message": crate::handles::MessageEntry,
+            "postroom:plugin/mail.part": crate::handles::PartEntry,
+            "postroom:plugin/fetch.response": postroom_contract::FetchResponse,
         },
         trappable_error_type: { "postroom:plugin/types.fault" => crate::refusal::Refusal },
     });

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use postroom_contract::Capability;
 use postroom_mail::Digest;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
@@ -12,10 +13,15 @@ use crate::error::LoadError;
 /// Octets of a component.
 pub const SIZE_CAP: u64 = 64 << 20;
 
+/// Imports, and exports. Counted here, since their names are kept before the engine looks at the octets.
+const NAMES: usize = 1000;
+/// Components and modules inside each other.
+const DEPTH: u32 = 32;
+
 const PACKAGE: &str = "postroom:plugin/";
 const VERSION: &str = "0.1";
 /// What the contract offers. `types` comes along with the others.
-const OFFERED: [&str; 6] = ["types", "content", "mail", "effects", "kv", "log"];
+const OFFERED: [&str; 7] = ["types", "content", "mail", "effects", "kv", "fetch", "log"];
 /// What of WASI is linked, inert.
 const BASELINE: [&str; 18] = [
     "wasi:cli/environment",
@@ -37,14 +43,6 @@ const BASELINE: [&str; 18] = [
     "wasi:clocks/wall-clock",
     "wasi:clocks/monotonic-clock",
 ];
-
-/// What needs the operator's word before a plugin that imports it is admitted. What an effect may name is checked at
-/// each call instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Durable state of its own.
-    Kv,
-}
 
 /// One interface a component wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,12 +100,7 @@ impl Outline {
     /// Parses all sections; compiles nothing.
     pub(crate) fn read(octets: &[u8], world: World) -> Result<Self, LoadError> {
         let size = octets.len() as u64;
-        if size > SIZE_CAP {
-            return Err(LoadError::TooLarge { size, limit: SIZE_CAP });
-        }
-        if Engine::detect_precompiled(octets).is_some() {
-            return Err(LoadError::Precompiled);
-        }
+        check_kind(octets)?;
         let (imports, exports) = names(octets)?;
         let imports = imports.into_iter().map(|name| Import::classify(name, world)).collect();
         Ok(Self { digest: Digest::of(octets), size, imports, exports })
@@ -136,7 +129,11 @@ impl Import {
         let wasi = BASELINE.contains(&base) && is_version(version, "0.2");
         let known =
             wasi || own.is_some_and(|interface| world.offers(interface)) && is_version(version, VERSION);
-        let capability = (own == Some("kv")).then_some(Capability::Kv);
+        let capability = match own {
+            Some("kv") => Some(Capability::Kv),
+            Some("fetch") => Some(Capability::Fetch),
+            _ => None,
+        };
         Self { capability, wasi, known, name }
     }
 }
@@ -146,26 +143,45 @@ fn is_version(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Whether it is a component by its first octets, and no larger than one may be.
+pub(crate) fn check_kind(octets: &[u8]) -> Result<(), LoadError> {
+    let size = octets.len() as u64;
+    if size > SIZE_CAP {
+        return Err(LoadError::TooLarge { size, limit: SIZE_CAP });
+    }
+    if Engine::detect_precompiled(octets).is_some() {
+        return Err(LoadError::Precompiled);
+    }
+    if Parser::is_core_wasm(octets) {
+        return Err(LoadError::NotAComponent("it is a core module; build for wasm32-wasip2".to_owned()));
+    }
+    match Parser::is_component(octets) {
+        true => Ok(()),
+        false => Err(LoadError::NotAComponent("it does not start like one".to_owned())),
+    }
+}
+
 /// Names of the outermost imports and exports.
 fn names(octets: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
     let wrong = |text: String| LoadError::NotAComponent(text);
-    if Parser::is_core_wasm(octets) {
-        return Err(wrong("it is a core module; build for wasm32-wasip2".to_owned()));
-    }
-    if !Parser::is_component(octets) {
-        return Err(wrong("it does not start like one".to_owned()));
-    }
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_u32);
     for payload in Parser::new(0).parse_all(octets) {
         match payload.map_err(|error| wrong(error.to_string()))? {
-            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
+            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => {
+                depth += 1;
+                if depth > DEPTH {
+                    return Err(wrong(format!("components lie in each other more than {DEPTH} deep")));
+                }
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
+                check_count("imports", imports.len() + section.count() as usize)?;
                 for import in section {
                     imports.push(import.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
+                check_count("exports", exports.len() + section.count() as usize)?;
                 for export in section {
                     exports.push(export.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
                 }
@@ -174,6 +190,13 @@ fn names(octets: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
         }
     }
     Ok((imports, exports))
+}
+
+fn check_count(what: &str, count: usize) -> Result<(), LoadError> {
+    match count > NAMES {
+        true => Err(LoadError::NotAComponent(format!("it has {count} {what}, more than {NAMES}"))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +216,7 @@ mod tests {
         assert_eq!(plugin("postroom:plugin/mail@0.2.0"), (false, false, None));
         assert_eq!(plugin("postroom:plugin/mail@0.10.0"), (false, false, None));
         assert_eq!(plugin("postroom:plugin/kv@0.1.0"), (true, false, Some(Capability::Kv)));
+        assert_eq!(plugin("postroom:plugin/fetch@0.1.0"), (true, false, Some(Capability::Fetch)));
         assert_eq!(plugin("wasi:cli/exit@0.2.0"), (true, true, None));
         assert_eq!(plugin("wasi:cli/exit@0.3.0"), (false, false, None));
         assert_eq!(plugin("wasi:filesystem/types@0.2.6"), (false, false, None));

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use postroom_contract::MEMORY_MAX;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig,
 };
 
 use crate::error::LoadError;
-use crate::limits::MEMORY_MAX;
 
 /// Between two looks of a running guest at its meter.
 const TICK: Duration = Duration::from_millis(10);
@@ -31,11 +31,13 @@ pub struct SandboxConfig {
     pub cache_dir: Option<PathBuf>,
     /// Calls at the same time. More are refused, not queued.
     pub concurrency: u32,
+    /// Count the instructions of guests as fuel. For measuring only: it makes guests slower, and nothing is limited by it.
+    pub fuel: bool,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { cache_dir: None, concurrency: 8 }
+        Self { cache_dir: None, concurrency: 8, fuel: false }
     }
 }
 
@@ -51,11 +53,13 @@ pub enum Allocation {
 }
 
 /// The best engine this machine can have.
-pub(crate) fn build(config: &SandboxConfig) -> Result<(Engine, Allocation), LoadError> {
-    let cache = config.cache_dir.as_deref().map(open_cache).transpose()?;
+pub(crate) fn build(
+    config: &SandboxConfig,
+    cache: Option<&Cache>,
+) -> Result<(Engine, Allocation), LoadError> {
     let mut problem = String::new();
     for allocation in [Allocation::PoolWithScan, Allocation::Pool, Allocation::OnDemand] {
-        match Engine::new(&settings(config.concurrency, allocation, cache.clone())) {
+        match Engine::new(&settings(config, allocation, cache.cloned())) {
             Ok(engine) => {
                 if allocation != Allocation::PoolWithScan {
                     tracing::info!(?allocation, problem, "guests get their memory in a slower way");
@@ -68,7 +72,16 @@ pub(crate) fn build(config: &SandboxConfig) -> Result<(Engine, Allocation), Load
     Err(LoadError::Engine(problem))
 }
 
-fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
+/// An engine that only fills the cache, for a process that ends then. Where memory would come from does not change the
+/// code, so what it compiles is what [`build`]'s engines find.
+pub(crate) fn for_compiling(cache: &Path) -> Result<Engine, LoadError> {
+    let cache = open_cache(cache)?;
+    let sandbox = SandboxConfig { concurrency: 1, ..SandboxConfig::default() };
+    Engine::new(&settings(&sandbox, Allocation::OnDemand, Some(cache)))
+        .map_err(|error| LoadError::Engine(format!("{error:#}")))
+}
+
+pub(crate) fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
     let mut config = CacheConfig::new();
     config.with_directory(directory);
     Cache::new(config)
@@ -76,12 +89,15 @@ fn open_cache(directory: &Path) -> Result<Cache, LoadError> {
 }
 
 /// What no plugin needs is switched off; what is off is not there to be attacked.
-fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> Config {
+fn settings(sandbox: &SandboxConfig, allocation: Allocation, cache: Option<Cache>) -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
-        .consume_fuel(false)
+        .consume_fuel(sandbox.fuel)
+        // Which NaN an operation gives is the processor's choice otherwise, and a plugin could let it decide. Costs a compare
+        // and a select for each operation on floats: plugins have few.
+        .cranelift_nan_canonicalization(true)
         .max_wasm_stack(WASM_STACK)
         .memory_reservation(RESERVATION)
         .cache(cache)
@@ -100,7 +116,7 @@ fn settings(concurrency: u32, allocation: Allocation, cache: Option<Cache>) -> C
         .wasm_stack_switching(false);
     if allocation != Allocation::OnDemand {
         let scan = if allocation == Allocation::PoolWithScan { Enabled::Yes } else { Enabled::No };
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency, scan)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(sandbox.concurrency, scan)));
     }
     config
 }

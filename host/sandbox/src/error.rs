@@ -1,16 +1,10 @@
-//! What can go wrong with a plugin: when it is loaded, and when it is called. Texts name what happened, whose fault it
-//! is and, for the operator, what to do next.
+//! What can go wrong when a plugin is loaded, and what an error of the engine means for a call. Texts name what
+//! happened, whose fault it is and, for the operator, what to do next.
 
-use std::fmt;
 use std::time::Duration;
 
-use postroom_mail::rules::neutral;
-use postroom_mail::{Disposition, LogLine};
+use postroom_contract::{Breach, Cause, InvokeError, listed, octets};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
-
-use crate::limits::octets;
-use crate::meter::Usage;
-use crate::refusal::Breach;
 
 /// A plugin cannot be used. The old one, if there is one, stays.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +53,11 @@ pub enum LoadError {
     /// The engine refused it: invalid, or more than the pool holds.
     #[error("the component was refused: {0}")]
     Refused(String),
+    /// Compiling it took too much. Whether it is a plugin is not known.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// `describe` or `configure` did not work.
-    #[error("`{function}` failed: {error}")]
+    #[error("`{function}` failed: {error}{}", raise(function, &error.cause))]
     Failed {
         /// Which.
         function: &'static str,
@@ -71,7 +68,7 @@ pub enum LoadError {
     #[error("`describe` answered no JSON object with a name: {0}")]
     Description(String),
     /// The settings are wrong, says the plugin.
-    #[error("the settings are wrong: {}", pairs(problems))]
+    #[error("the settings are wrong: {}", listed(problems))]
     Settings {
         /// Path and problem.
         problems: Vec<(String, String)>,
@@ -81,159 +78,77 @@ pub enum LoadError {
     Limits(String),
 }
 
-/// A call failed. Nothing it asked for happens.
-#[derive(Debug)]
-pub struct InvokeError {
-    /// Why.
-    pub cause: Cause,
-    /// What it logged until then.
-    pub log: Box<[LogLine]>,
-    /// What it used.
-    pub usage: Usage,
-}
-
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+/// The child that compiles a component did not get to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
     /// Too much CPU time.
-    CpuTime {
+    #[error(
+        "compiling the component took more than {} s of CPU time; if it is meant to be so large, raise `limits.compile_cpu`",
+        limit.as_secs()
+    )]
+    Cpu {
         /// The limit.
         limit: Duration,
     },
-    /// Took too long.
-    WallTime {
+    /// Too much time: the machine is busy, or the compiler hangs.
+    #[error("compiling the component took longer than {} s; try again when the machine is less busy", limit.as_secs())]
+    Wall {
         /// The limit.
         limit: Duration,
     },
     /// Too much memory.
+    #[error(
+        "compiling the component needed more than {} of memory; if it is meant to be so large, raise `limits.compile_memory`",
+        octets(*limit)
+    )]
     Memory {
         /// The limit in octets.
         limit: u64,
-        /// What it would have had.
-        asked: u64,
     },
-    /// Passed another limit that ends the call: table elements, handles, octets passed to the host.
-    Limit {
-        /// Which, and how much.
-        what: String,
-    },
-    /// Trapped; a panic is one.
-    Trap {
-        /// What the engine says.
-        what: String,
-        /// The end of what it wrote to stderr: the text of a panic.
-        stderr_tail: String,
-    },
-    /// Ended its process.
-    Exit(i32),
-    /// Said so itself.
-    Failed {
-        /// Worth another try.
-        transient: bool,
-        /// In its words.
-        message: String,
-        /// When to try again.
-        retry_after: Option<Duration>,
-    },
-    /// All instances are in use.
-    Busy(String),
-    /// The host's own fault: storage, or a mistake in a host function.
-    Host(String),
+    /// The compiler crashed, which is a fault of the compiler, and came to no harm here.
+    #[error("the component crashed the compiler ({0}); the plugin is not used")]
+    Crashed(String),
+    /// The compiler could not be started: a fault of the host.
+    #[error("the compiler cannot be run: {0}")]
+    NotRun(String),
 }
 
-impl InvokeError {
-    /// What becomes of the message.
-    pub fn disposition(&self) -> Disposition {
-        match &self.cause {
-            Cause::WallTime { .. } | Cause::Busy(_) | Cause::Host(_) => Disposition::RETRY,
-            Cause::Failed { transient: true, retry_after, .. } => Disposition::Retry { after: *retry_after },
-            Cause::Failed { transient: false, .. }
-            | Cause::CpuTime { .. }
-            | Cause::Memory { .. }
-            | Cause::Limit { .. }
-            | Cause::Trap { .. }
-            | Cause::Exit(_) => Disposition::Park,
-        }
+/// What an error of the engine means.
+pub(crate) fn cause(error: &wasmtime::Error, stderr_tail: &str) -> Cause {
+    if let Some(breach) = error.downcast_ref::<Breach>() {
+        return Cause::from(breach);
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Cause::Busy(error.root_cause().to_string());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => Cause::Trap { what: trap.to_string(), stderr_tail: stderr_tail.to_owned() },
+        None => Cause::Trap { what: error.root_cause().to_string(), stderr_tail: String::new() },
     }
 }
 
-impl std::error::Error for InvokeError {}
-
-impl fmt::Display for InvokeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CpuTime { limit } => write!(f, "used more than {limit:?} of CPU time"),
-            Self::WallTime { limit } => write!(f, "took longer than {limit:?}"),
-            Self::Memory { limit, asked } => {
-                write!(f, "used more than {} of memory (asked for {})", octets(*limit), octets(*asked))
-            }
-            Self::Limit { what } => f.write_str(what),
-            Self::Trap { what, stderr_tail } if stderr_tail.is_empty() => write!(f, "trapped: {what}"),
-            Self::Trap { what, stderr_tail } => match panic_text(stderr_tail) {
-                Some(panic) => write!(f, "panicked: {}", neutral(panic, 500)),
-                None => write!(f, "trapped: {what}; it wrote: {}", neutral(stderr_tail, 500)),
-            },
-            Self::Exit(code) => write!(f, "called exit({code})"),
-            Self::Failed { transient: true, message, .. } => write!(f, "failed for now: {message}"),
-            Self::Failed { message, .. } => write!(f, "failed: {message}"),
-            Self::Busy(text) => write!(f, "no instance is free: {text}"),
-            Self::Host(text) => write!(f, "the host failed, not the plugin: {text}"),
+/// What to do when a plugin does not even start within the limits of its step. `describe` has limits of its own.
+fn raise(function: &str, cause: &Cause) -> &'static str {
+    let limit = match cause {
+        Cause::Memory { .. } => {
+            "; a plugin that is to need as much gets it with `limits = { memory = … }` in its step"
         }
-    }
-}
-
-/// `thread '…' panicked at src/lib.rs:1:2:\ntext\nnote: …` becomes `text (at src/lib.rs:1:2)`-like: all after "panicked
-/// at", without the note.
-fn panic_text(stderr: &str) -> Option<&str> {
-    let (_, text) = stderr.rsplit_once("panicked at ")?;
-    Some(text.split("\nnote: ").next().unwrap_or(text).trim())
-}
-
-impl Cause {
-    /// What an error of the engine means.
-    pub(crate) fn of(error: &wasmtime::Error, stderr_tail: &str) -> Self {
-        if let Some(breach) = error.downcast_ref::<Breach>() {
-            return Self::from(breach);
+        Cause::CpuTime { .. } => {
+            "; a plugin that is to need as much gets it with `limits = { cpu = … }` in its step"
         }
-        if error.is::<PoolConcurrencyLimitError>() {
-            return Self::Busy(error.root_cause().to_string());
+        Cause::WallTime { .. } => {
+            "; a plugin that is to need as long gets it with `limits = { wall = … }` in its step"
         }
-        match error.downcast_ref::<Trap>() {
-            Some(trap) => Self::Trap { what: trap.to_string(), stderr_tail: stderr_tail.to_owned() },
-            None => Self::Trap { what: error.root_cause().to_string(), stderr_tail: String::new() },
-        }
-    }
-}
-
-impl From<&Breach> for Cause {
-    fn from(breach: &Breach) -> Self {
-        match breach {
-            Breach::CpuTime { limit } => Self::CpuTime { limit: *limit },
-            Breach::WallTime { limit } => Self::WallTime { limit: *limit },
-            Breach::Memory { limit, asked } => Self::Memory { limit: *limit, asked: *asked },
-            Breach::Table { .. } | Breach::Handles { .. } | Breach::Random { .. } => {
-                Self::Limit { what: breach.to_string() }
-            }
-            Breach::Exit(code) => Self::Exit(*code),
-            Breach::Host(text) => Self::Host(text.clone()),
-        }
-    }
+        Cause::Limit { .. }
+        | Cause::Trap { .. }
+        | Cause::Exit(_)
+        | Cause::Failed { .. }
+        | Cause::Busy(_)
+        | Cause::Host(_) => "",
+    };
+    if function == "configure" { limit } else { "" }
 }
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-}
-
-fn pairs(problems: &[(String, String)]) -> String {
-    let texts = problems.iter().map(|(path, problem)| match path.as_str() {
-        "" => problem.clone(),
-        path => format!("{path}: {problem}"),
-    });
-    texts.collect::<Vec<_>>().join("; ")
 }

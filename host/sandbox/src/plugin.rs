@@ -1,59 +1,50 @@
 //! A plugin admitted to a step: a component, what it may do, and its settings.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use postroom_mail::rules::neutral;
-use postroom_mail::{Effect, KvWrite, Label, LogLine, Name, Verdict};
+use postroom_contract::{
+    Failure, Fetch, InvokeError, KvRead, Message, NoFetch, Outcome, Problems, StepConfig, neutral_problems,
+};
+use postroom_mail::{Label, Name};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
 use crate::bindings::plugin::Plugin as Guest;
-use crate::bindings::plugin::exports::postroom::plugin::handler::Failure;
-use crate::call::{self, Call};
-use crate::error::{Cause, InvokeError, LoadError};
-use crate::grants::StepConfig;
-use crate::invocation::{Invocation, Work};
-use crate::kv::KvRead;
-use crate::message::{Message, MessageEntry};
-use crate::meter::Usage;
+use crate::bindings::plugin::exports::postroom::plugin::handler;
+use crate::call::{self, Returned};
+use crate::error::LoadError;
+use crate::handles::MessageEntry;
+use crate::invocation::Invocation;
+use crate::log_rate::LogRate;
 use crate::sandbox::Component;
 
-/// Characters of a plugin's own text.
-const TEXT: usize = 1000;
-const PROBLEMS: usize = 50;
-
 /// A plugin, ready to be called. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
     component: Component,
     config: Arc<StepConfig>,
+    log_rate: Arc<LogRate>,
+    fetch: Arc<dyn Fetch>,
 }
-
-/// What a call asked for. Nothing of it has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// In the order they were asked for.
-    pub effects: Vec<Effect>,
-    /// Labels it added.
-    pub labels: Vec<Label>,
-    /// What it wants to become of the message.
-    pub verdict: Option<Verdict>,
-    /// No later step is to see the message.
-    pub stop: bool,
-    /// Changes to its state, one a key, ordered by key.
-    pub kv: Vec<KvWrite>,
-    /// What it logged.
-    pub log: Vec<LogLine>,
-    /// What it used.
-    pub usage: Usage,
-}
-
-type Problems = Vec<(String, String)>;
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
-        Self { component, config: Arc::new(config) }
+        let log_rate = Arc::new(LogRate::new(config.limits.log_rate));
+        let fetch = Arc::new(NoFetch::new("nobody makes calls here"));
+        Self { component, config: Arc::new(config), log_rate, fetch }
+    }
+
+    /// Who makes its calls of `fetch`. Without this nobody does, and they are refused.
+    #[must_use]
+    pub fn with_fetch(self, fetch: Arc<dyn Fetch>) -> Self {
+        Self { fetch, ..self }
+    }
+
+    /// Who makes its calls.
+    pub fn fetch(&self) -> &Arc<dyn Fetch> {
+        &self.fetch
     }
 
     /// The component it runs.
@@ -68,15 +59,14 @@ impl Plugin {
 
     /// Lets it check its settings, in an instance that is thrown away.
     pub(crate) fn try_settings(&self) -> Result<(), LoadError> {
-        let call =
+        let Returned { result, call, fuel: _ } =
             self.run(Invocation::idle(&self.config.limits), |store, guest| self.configure(store, guest));
-        match call.result {
+        match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(problems)) => Err(LoadError::Settings { problems }),
-            Err(cause) => Err(LoadError::Failed {
-                function: "configure",
-                error: Box::new(InvokeError { cause, log: call.log.into(), usage: call.usage }),
-            }),
+            Err(cause) => {
+                Err(LoadError::Failed { function: "configure", error: Box::new(call.failed(cause)) })
+            }
         }
     }
 
@@ -91,39 +81,45 @@ impl Plugin {
         labels: &[Label],
         kv: &Arc<dyn KvRead>,
     ) -> Result<Outcome, InvokeError> {
-        let work = Work::new(Arc::clone(&self.config), Arc::clone(message), labels.to_vec(), Arc::clone(kv));
-        let call = self.run(Invocation::working(work), |store, guest| {
+        let Returned { result, call, fuel: _ } = self.call(message, labels, kv);
+        let admit = |log| self.log_rate.admit(log, Instant::now());
+        match call.end(result) {
+            Ok(outcome) => Ok(Outcome { log: admit(outcome.log), ..outcome }),
+            Err(error) => Err(InvokeError { log: admit(error.log.into()).into(), ..error }),
+        }
+    }
+
+    /// Instructions that handling a message takes, whatever becomes of it: the same at every run. `None` unless the sandbox
+    /// counts them ([`SandboxConfig::fuel`](crate::SandboxConfig)).
+    pub fn fuel(&self, message: &Arc<Message>, labels: &[Label], kv: &Arc<dyn KvRead>) -> Option<u64> {
+        self.call(message, labels, kv).fuel
+    }
+
+    fn call(
+        &self,
+        message: &Arc<Message>,
+        labels: &[Label],
+        kv: &Arc<dyn KvRead>,
+    ) -> Returned<Result<(), Failure>> {
+        let step = Arc::clone(&self.config);
+        let (message_of, kv, fetch) = (Arc::clone(message), Arc::clone(kv), Arc::clone(&self.fetch));
+        let invocation = Invocation::working(step, message_of, labels.to_vec(), kv, fetch);
+        self.run(invocation, |store, guest| {
             if let Err(problems) = self.configure(store, guest)? {
-                let refused = LoadError::Settings { problems };
-                return Ok(Err(Failure::Permanent(refused.to_string())));
+                return Ok(Err(Failure::settings(&problems)));
             }
             let handle = store.data_mut().push(MessageEntry(Arc::clone(message)))?;
-            guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))
-        });
-        let Call { result, queue, log, usage } = call;
-        let cause = match result {
-            Ok(Ok(())) => {
-                return Ok(Outcome {
-                    effects: queue.effects,
-                    labels: queue.labels,
-                    verdict: queue.verdict,
-                    stop: queue.stop,
-                    kv: queue.kv.into_values().collect(),
-                    log,
-                    usage,
-                });
-            }
-            Ok(Err(failure)) => failed(&failure, queue.retry_after),
-            Err(cause) => cause,
-        };
-        Err(InvokeError { cause, log: log.into(), usage })
+            let answer =
+                guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))?;
+            Ok(answer.map_err(failure))
+        })
     }
 
     fn run<T>(
         &self,
         invocation: Invocation,
         body: impl FnOnce(&mut Store<Invocation>, &Guest) -> wasmtime::Result<T>,
-    ) -> Call<T> {
+    ) -> Returned<T> {
         let pre = &self.component.pre;
         call::run(pre.engine(), invocation, |store| {
             let guest = pre.instantiate(&mut *store)?;
@@ -137,18 +133,22 @@ impl Plugin {
         guest: &Guest,
     ) -> wasmtime::Result<Result<(), Problems>> {
         let answer = guest.postroom_plugin_handler().call_configure(store, &self.config.settings)?;
-        Ok(answer.map_err(|problems| {
-            let shown = problems.iter().take(PROBLEMS);
-            shown.map(|(path, problem)| (neutral(path, TEXT), neutral(problem, TEXT))).collect()
-        }))
+        Ok(answer.map_err(|problems| neutral_problems(&problems)))
     }
 }
 
-fn failed(failure: &Failure, retry_after: Option<u32>) -> Cause {
-    let (transient, text) = match failure {
-        Failure::Transient(text) => (true, text),
-        Failure::Permanent(text) => (false, text),
-    };
-    let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
-    Cause::Failed { transient, message: neutral(text, TEXT), retry_after: retry_after.filter(|_| transient) }
+fn failure(failure: handler::Failure) -> Failure {
+    match failure {
+        handler::Failure::Transient(text) => Failure::Transient(text),
+        handler::Failure::Permanent(text) => Failure::Permanent(text),
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin")
+            .field("component", &self.component)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }

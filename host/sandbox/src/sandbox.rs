@@ -3,19 +3,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use postroom_contract::{Capability, Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
 use serde_json::Value;
-use wasmtime::Engine;
 use wasmtime::component::{Component as Compiled, Linker};
+use wasmtime::{Cache, Engine};
 
 use crate::bindings::{mime, plugin};
-use crate::call;
-use crate::component::{Capability, Import, Outline, World};
+use crate::call::{self, Returned};
+use crate::compile::{Apart, Compiler};
+use crate::component::{Import, Outline, World};
 use crate::engine::{self, Allocation, SandboxConfig};
-use crate::error::{InvokeError, LoadError};
-use crate::grants::StepConfig;
+use crate::error::LoadError;
 use crate::invocation::{Invocation, link_mime, link_plugin};
-use crate::limits::{Limits, MEMORY_MAX};
 use crate::mime::Mime;
 use crate::plugin::Plugin;
 
@@ -28,6 +28,8 @@ pub struct Sandbox {
     allocation: Allocation,
     plugin: Linker<Invocation>,
     mime: Linker<Invocation>,
+    cache: Option<Cache>,
+    apart: Option<Apart>,
 }
 
 /// A loaded plugin, not yet admitted to a step. Cheap to clone.
@@ -56,17 +58,41 @@ pub struct Inspection {
 }
 
 impl Sandbox {
-    /// Sets the engine up and starts its ticker.
+    /// Sets the engine up and starts its ticker. Components are compiled in this process, without limits.
     ///
     /// # Errors
     /// When this machine cannot run guests, or the cache directory cannot be used.
     pub fn new(config: &SandboxConfig) -> Result<Self, LoadError> {
-        let (engine, allocation) = engine::build(config)?;
+        let cache = config.cache_dir.as_deref().map(engine::open_cache).transpose()?;
+        let (engine, allocation) = engine::build(config, cache.as_ref())?;
         let linker = |link: fn(&mut Linker<Invocation>) -> wasmtime::Result<()>| {
             let mut linker = Linker::new(&engine);
             link(&mut linker).map(|()| linker).map_err(|error| LoadError::Engine(format!("{error:#}")))
         };
-        Ok(Self { plugin: linker(link_plugin)?, mime: linker(link_mime)?, engine, allocation })
+        Ok(Self {
+            plugin: linker(link_plugin)?,
+            mime: linker(link_mime)?,
+            engine,
+            allocation,
+            cache,
+            apart: None,
+        })
+    }
+
+    /// As [`Sandbox::new`]; but what is not among the compiler's trusted components is compiled by a child, within limits,
+    /// before this process does more than look at its sections.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn with_compiler(config: &SandboxConfig, compiler: Compiler) -> Result<Self, LoadError> {
+        let apart = Apart::new(compiler, config.cache_dir.as_deref())?;
+        let config = SandboxConfig { cache_dir: Some(apart.cache().to_owned()), ..config.clone() };
+        Ok(Self { apart: Some(apart), ..Self::new(&config)? })
+    }
+
+    /// How many components were found compiled, and how many were not.
+    pub fn cache_use(&self) -> (usize, usize) {
+        self.cache.as_ref().map_or((0, 0), |cache| (cache.cache_hits(), cache.cache_misses()))
     }
 
     /// Where the memory of guests comes from on this machine.
@@ -85,7 +111,7 @@ impl Sandbox {
 
     fn load_outlined(&self, octets: &[u8], outline: Outline) -> Result<Component, LoadError> {
         outline.check(World::Plugin)?;
-        let compiled = self.compile(octets)?;
+        let compiled = self.compile(octets, &outline)?;
         let pre = self.plugin.instantiate_pre(&compiled).and_then(plugin::PluginPre::new).map_err(refused)?;
         let description = describe(&pre)?;
         Ok(Component { outline: Arc::new(outline), pre, description: Arc::new(description) })
@@ -98,7 +124,7 @@ impl Sandbox {
     pub fn load_mime(&self, octets: &[u8]) -> Result<Mime, LoadError> {
         let outline = Outline::read(octets, World::Mime)?;
         outline.check(World::Mime)?;
-        let compiled = self.compile(octets)?;
+        let compiled = self.compile(octets, &outline)?;
         let pre = self.mime.instantiate_pre(&compiled).and_then(mime::MimePre::new).map_err(refused)?;
         Ok(Mime::new(pre, outline.digest))
     }
@@ -125,7 +151,10 @@ impl Sandbox {
     }
 
     /// A panic of the compiler costs one component, not the host.
-    fn compile(&self, octets: &[u8]) -> Result<Compiled, LoadError> {
+    fn compile(&self, octets: &[u8], outline: &Outline) -> Result<Compiled, LoadError> {
+        if let Some(apart) = &self.apart {
+            apart.prepare(outline.digest, octets)?;
+        }
         let compiled = catch_unwind(AssertUnwindSafe(|| Compiled::from_binary(&self.engine, octets)));
         compiled.map_err(|_| LoadError::Refused("the compiler panicked".to_owned()))?.map_err(refused)
     }
@@ -158,15 +187,15 @@ impl Component {
     /// When it does not, or a limit is out of range.
     pub fn admit(&self, config: StepConfig) -> Result<Plugin, LoadError> {
         config.limits.check().map_err(LoadError::Limits)?;
-        let ungranted: Vec<String> = self
-            .outline
-            .imports
-            .iter()
-            .filter(|import| !granted(import, &config))
-            .map(|i| i.name.clone())
-            .collect();
+        let wanted =
+            self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
+        let (ungranted, capabilities): (Vec<String>, Vec<Capability>) = wanted
+            .filter(|(_, capability)| !config.grants.allow(*capability))
+            .map(|(name, capability)| (name.clone(), capability))
+            .unzip();
         if !ungranted.is_empty() {
-            return Err(LoadError::Ungranted { imports: ungranted, line: config.grants.line_with_kv() });
+            let line = config.grants.line_with_all(&capabilities);
+            return Err(LoadError::Ungranted { imports: ungranted, line });
         }
         let plugin = Plugin::new(self.clone(), config);
         plugin.try_settings()?;
@@ -180,23 +209,14 @@ impl std::fmt::Debug for Component {
     }
 }
 
-fn granted(import: &Import, config: &StepConfig) -> bool {
-    match import.capability {
-        None => true,
-        Some(Capability::Kv) => config.grants.kv,
-    }
-}
-
 fn describe(pre: &plugin::PluginPre<Invocation>) -> Result<Value, LoadError> {
     // Before admission no limits of a step are known.
     let limits = Limits { memory: MEMORY_MAX, ..Limits::default() };
-    let call = call::run(pre.engine(), Invocation::idle(&limits), |store| {
+    let Returned { result, call, fuel: _ } = call::run(pre.engine(), Invocation::idle(&limits), |store| {
         pre.instantiate(&mut *store)?.postroom_plugin_handler().call_describe(store)
     });
-    let text = call.result.map_err(|cause| LoadError::Failed {
-        function: "describe",
-        error: Box::new(InvokeError { cause, log: call.log.into(), usage: call.usage }),
-    })?;
+    let text = result
+        .map_err(|cause| LoadError::Failed { function: "describe", error: Box::new(call.failed(cause)) })?;
     if text.len() > DESCRIPTION_CAP {
         return Err(LoadError::Description(format!("{} octets are too many", text.len())));
     }

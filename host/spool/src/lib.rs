@@ -294,7 +294,7 @@ pub trait Spool: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<()>;
 
-    /// The run never began, nothing of the message was looked at: as [`Spool::defer`], but the attempt is not counted.
+    /// The run never began, or what ended it was surely not the message: as [`Spool::defer`], but the attempt is not counted.
     ///
     /// # Errors
     /// When the state cannot be written; the attempt stays counted then.
@@ -363,6 +363,13 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be written.
     async fn expedite(&self, now: Timestamp) -> Result<u64>;
 
+    /// Makes the messages of these accounts that wait for their pipeline due now, and returns how many those were. For when
+    /// what they were held back for is over; effects and attempts stay as they are.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64>;
+
     // --- plugin state ---
 
     /// Reads one value of a step's durable state. Synchronous: called from inside a plugin call.
@@ -370,6 +377,12 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be read.
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Octets of all keys and values of a step's durable state. Synchronous, as [`Spool::kv_get`].
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    fn kv_total(&self, scope: &str) -> Result<u64>;
 
     // --- questions ---
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
-use super::{Exit, Outcome};
+use super::{Exit, Outcome, compiled};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver;
@@ -53,8 +53,8 @@ struct Probe {
 
 pub(super) fn check(context: &Context, args: &Args) -> Outcome {
     let (path, config) = context.load()?;
-    let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let cache = compiled::beside(&config.state);
+    let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
     let live = Live::build(config, &sandbox)?;
     let online = if args.online { setup::runtime()?.block_on(probe(&live)) } else { Vec::new() };
     let refused = args.deny_warnings && !live.config.warnings.is_empty();

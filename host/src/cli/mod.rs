@@ -5,21 +5,27 @@ mod account;
 mod auth;
 mod backup;
 mod check;
+mod compile_plugin;
+mod compiled;
 mod demo;
 mod doctor;
 mod exit;
 mod init;
+mod judged;
 mod once;
 mod output;
 mod plugin;
 mod precautions;
 mod probe;
+mod promote;
 mod queue;
 mod run;
 mod seen;
 mod setup;
+mod shadow;
 mod signals;
 mod status;
+mod test;
 mod try_message;
 mod why;
 
@@ -87,6 +93,8 @@ pub enum Verb {
     Seen(seen::Verb),
     /// Show exactly what would happen to a message: every step's decision and effect. Sends nothing.
     Try(try_message::Args),
+    /// Run the mails beside the configuration through it, and compare with what is expected of each. Sends nothing.
+    Test(test::Args),
     /// Show how each account and the queue stand, with every message on a server accounted for.
     Status,
     /// Show everything known of one message.
@@ -98,9 +106,12 @@ pub enum Verb {
     Doctor(doctor::Args),
     /// Copy the state to a new directory, beside a running host or not.
     Backup(backup::Args),
-    /// Look at plugins.
+    /// Write, build, test and measure plugins, look into them, and add them to the configuration.
     #[command(subcommand)]
     Plugin(plugin::Verb),
+    /// Compile a component from stdin into a cache: what the host runs for plugins of other people.
+    #[command(hide = true)]
+    CompilePlugin(compile_plugin::Args),
 }
 
 /// Parses the arguments, carries out the verb, prints what went wrong.
@@ -158,11 +169,13 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Auth(args) => auth::auth(&context, &args),
         Verb::Seen(verb) => seen::seen(&context, &verb),
         Verb::Try(args) => try_message::try_message(&context, &args),
+        Verb::Test(args) => test::test(&context, &args),
         Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),
+        Verb::CompilePlugin(args) => compile_plugin::compile_plugin(&args),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_failpoint::reach;
-use postroom_sandbox::{Sandbox, SandboxConfig};
+use postroom_mail::Digest;
+use postroom_sandbox::{CompileLimits, Compiler, Sandbox, SandboxConfig};
 use postroom_spool::{MemorySpool, Spool, SqliteSpool};
 use tokio::runtime::Runtime;
 
@@ -78,14 +79,27 @@ impl Context {
     }
 }
 
-/// A sandbox for `workers` messages at once that keeps compiled plugins in `cache`.
+/// A sandbox for `workers` messages at once that keeps compiled plugins in `cache`. What is not bundled is compiled by a child.
 ///
 /// # Errors
 /// When this machine cannot run one.
-pub(super) fn sandbox(cache: Option<&Path>, workers: usize) -> Result<Sandbox, Failure> {
+pub(super) fn sandbox(
+    cache: Option<&Path>,
+    workers: usize,
+    limits: CompileLimits,
+) -> Result<Sandbox, Failure> {
     // A plugin that asks for parts has the MIME parser run inside its own call; one more for checking a reload.
     let concurrency = u32::try_from(2 * workers + 2).unwrap_or(u32::MAX);
-    Ok(Sandbox::new(&SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency })?)
+    let bundled = postroom_bundle::BUNDLED.iter().map(|(_, octets)| Digest::of(octets));
+    let compiler = Compiler {
+        // Not by name: the file may have been replaced by another version since this process started.
+        program: PathBuf::from("/proc/self/exe"),
+        arguments: vec!["compile-plugin".into()],
+        limits,
+        trusted: bundled.chain([Digest::of(postroom_bundle::MIME)]).collect(),
+    };
+    let config = SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency, fuel: false };
+    Ok(Sandbox::with_compiler(&config, compiler)?)
 }
 
 /// Opens the state, compiles the plugins, makes the sinks.
@@ -98,7 +112,8 @@ pub(super) fn host(config: Config, observer: Observer) -> Result<Arc<Host>, Fail
     let spool: Arc<dyn Spool> = Arc::new(SqliteSpool::open(&config.state)?);
     precautions::warn_of_ground(&config.state);
     reach("start", "spool");
-    let sandbox = sandbox(Some(&config.state.join("compiled")), config.limits.workers)?;
+    let sandbox =
+        sandbox(Some(&config.state.join("compiled")), config.limits.workers, config.limits.compile)?;
     reach("start", "sandbox");
     let live = Live::build(config, &sandbox)?;
     reach("start", "live");
@@ -126,7 +141,7 @@ pub(super) fn look_at_spool(config: &Config) -> Result<Arc<dyn Spool>, Failure> 
 pub(super) fn rehearsal(config: Config, observer: Observer) -> Result<Arc<Host>, Failure> {
     let spool = look_at_spool(&config)?;
     let cache = config.state.join("compiled");
-    let sandbox = sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
+    let sandbox = sandbox(cache.is_dir().then_some(cache.as_path()), 1, config.limits.compile)?;
     let live = Live::build(config, &sandbox)?;
     Ok(Host::in_mode(Mode::Rehearsal, live, spool, sandbox, observer))
 }

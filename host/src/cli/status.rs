@@ -17,6 +17,8 @@ use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::pipeline::{Course, Open, recorded};
+use crate::reload::{self, Refused};
 
 /// How things stand.
 #[derive(Serialize)]
@@ -31,9 +33,22 @@ struct Status {
     oldest_waiting: Option<Timestamp>,
     /// Effects that are parked, by sink.
     parked: BTreeMap<Name, u64>,
+    /// Steps whose plugin failed too often.
+    breakers: Vec<OpenBreaker>,
+    /// Why the last change of the configuration or of a plugin was not taken.
+    refused_change: Option<Refused>,
     bodies: Usage,
     /// Octets left on the disk of the state.
     free: Option<u64>,
+}
+
+/// A step whose plugin failed too often.
+#[derive(Serialize)]
+struct OpenBreaker {
+    pipeline: Name,
+    step: Name,
+    #[serde(flatten)]
+    open: Open,
 }
 
 #[derive(Serialize)]
@@ -81,6 +96,8 @@ async fn read(spool: &dyn Spool, config: &Config) -> Result<Status, Failure> {
         }
     }
     Ok(Status {
+        breakers: breakers(spool, config).await,
+        refused_change: reload::refused(spool).await?,
         at,
         process: holder(&config.state),
         accounts,
@@ -90,6 +107,21 @@ async fn read(spool: &dyn Spool, config: &Config) -> Result<Status, Failure> {
         bodies: spool.usage().await?,
         free: rustix::fs::statvfs(&config.state).ok().map(|disk| disk.f_bavail * disk.f_frsize),
     })
+}
+
+async fn breakers(spool: &dyn Spool, config: &Config) -> Vec<OpenBreaker> {
+    let mut open = Vec::new();
+    for (pipeline, configured) in &config.pipelines {
+        for step in &configured.steps {
+            let record = recorded(spool, pipeline, &step.name).await;
+            open.extend(record.open.map(|open| OpenBreaker {
+                pipeline: pipeline.clone(),
+                step: step.name.clone(),
+                open,
+            }));
+        }
+    }
+    open
 }
 
 /// The process that holds the lock of the state, as the kernel tells.
@@ -139,12 +171,40 @@ fn print(status: &Status) {
     for (sink, number) in &status.parked {
         println!("sink {sink}: {} parked", count(*number, "effect", "effects"));
     }
+    for breaker in &status.breakers {
+        println!("\n{}", told(breaker));
+    }
+    if let Some(refused) = &status.refused_change {
+        let at = moment(refused.at);
+        println!("\nthe change of {at} was not taken, the configuration and plugins before it go on:");
+        refused.reason.lines().for_each(|line| println!("  {}", neutral(line, 500)));
+    }
     let free = status.free.map(|free| format!(", {} free", output::size(free))).unwrap_or_default();
     println!(
         "{} in {}{free}",
         output::size(status.bodies.octets),
         count(status.bodies.bodies, "body", "bodies")
     );
+}
+
+/// What a person has to know of a plugin that failed too often.
+fn told(breaker: &OpenBreaker) -> String {
+    let Open { version, failures, since, reason, course, .. } = &breaker.open;
+    let (step, version, since) =
+        (format!("{}/{}", breaker.pipeline, breaker.step), version.short(12), moment(*since));
+    let times = count((*failures).into(), "time", "times");
+    let course = match course {
+        Course::FallsBack { to } => {
+            format!("the step runs version {} until the plugin or its settings change", to.short(12))
+        }
+        Course::Paused { next, because, .. } => format!(
+            "the pipeline is paused, its mail waits: {}; one message is tried at {}",
+            neutral(because, 300),
+            moment(*next)
+        ),
+        Course::Skips => "mail goes on without the step, as `on_error` says".to_owned(),
+    };
+    format!("step {step}: version {version} failed {times}, {since}: {}\n  {course}", neutral(reason, 300))
 }
 
 /// One line: what the server has, and where each of them stands.

@@ -1,19 +1,19 @@
-//! `postroom try FILE.eml`: the same chain as `run`, with the journal replaced by the printer. Sends nothing, keeps nothing.
+//! `postroom try FILE.eml`: the same chain as `run`, with the journal replaced by the printer. Sends nothing, keeps nothing, and calls
+//! nobody unless told to.
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use postroom_mail::rules::neutral;
-use postroom_mail::{AccountId, Digest, Octets, Plan, Provenance, Uid, Verdict};
-use postroom_sandbox::{KvRead, Message, NoKv};
+use postroom_mail::{AccountId, Digest, Plan, Provenance, Uid, Verdict};
+use tokio::runtime::Runtime;
 
 use super::output::{self, Table};
 use super::setup::{self, Context};
-use super::{Exit, Failure, Outcome};
+use super::{Exit, Failure, Outcome, compiled};
 use crate::clock::Clock;
 use crate::live::Live;
-use crate::pipeline::RunFailure;
+use crate::pipeline::{self, RunFailure};
 
 /// Arguments of `try`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,9 @@ pub struct Args {
     /// As if the server had given it this unique-id.
     #[arg(long, default_value = "try")]
     uidl: String,
+    /// Make the calls that plugins ask of `[fetch]` targets; without this they are refused.
+    #[arg(long)]
+    fetch: bool,
 }
 
 pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
@@ -37,23 +40,29 @@ pub(super) fn try_message(context: &Context, args: &Args) -> Outcome {
         uid: Uid(args.uidl.clone().into_bytes()),
         ordinal: 0,
         digest: Digest::of(&octets),
-        size: octets.as_slice().len() as u64,
+        size: octets.len() as u64,
         retrieved: Clock::system().now(),
     };
-    let cache = config.state.join("compiled");
-    let sandbox = setup::sandbox(cache.is_dir().then_some(cache.as_path()), 1)?;
-    let live = Live::build(config, &sandbox)?;
-    let Some(chain) = live.plugins.chain(&provenance.account) else {
+    let cache = compiled::beside(&config.state);
+    let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
+    // Calls wait for a runtime; nothing else here does.
+    let runtime = if args.fetch { Some(setup::runtime()?) } else { None };
+    let _entered = runtime.as_ref().map(Runtime::enter);
+    let live = match args.fetch {
+        true => Live::build(config, &sandbox)?,
+        false => Live::build_without_calls(
+            config,
+            &sandbox,
+            "this is a dry run, which makes no calls unless `--fetch` is given",
+        )?,
+    };
+    let Some(decided) = pipeline::dry_run(&live.plugins, &provenance, octets) else {
         return Err(Failure::new(
             Exit::Config,
             anyhow::anyhow!("account {} has no pipeline", provenance.account),
         ));
     };
-    let octets: Arc<dyn Octets> = Arc::new(octets);
-    let message = Arc::new(Message::new(provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
-    // What earlier messages left behind is not known to a dry run.
-    let kv: Arc<dyn KvRead> = Arc::new(NoKv);
-    match chain.run(&message, &kv, true) {
+    match decided {
         Ok(plan) => {
             if context.json {
                 output::json(

@@ -31,10 +31,42 @@ pub(super) fn check(config: &Config, findings: &mut Findings<'_>) {
             strangers_send_only_where_they_may(config, name, index, step, findings);
         }
     }
+    targets_are_sound(config, findings);
+    registries_and_keys_are_sound(config, findings);
     for name in config.sinks.keys() {
         let mut steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
         if !steps.any(|step| step.grants.sinks.contains(name)) {
             findings.warn(&path(["sinks", name.as_str()]), &format!("no step is granted the sink `{name}`"));
+        }
+    }
+}
+
+fn targets_are_sound(config: &Config, findings: &mut Findings<'_>) {
+    for (name, target) in &config.fetch {
+        for problem in target.problems() {
+            let at = path(["fetch", name.as_str(), problem.key]);
+            findings.error(&at, Part::Value, format!("target `{name}`: {}", problem.text), problem.hint);
+        }
+        let mut steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+        if !steps.any(|step| step.grants.fetch.contains(name)) {
+            let text = format!("no step is granted the target `{name}`");
+            findings.warn(&path(["fetch", name.as_str()]), &text);
+        }
+    }
+}
+
+fn registries_and_keys_are_sound(config: &Config, findings: &mut Findings<'_>) {
+    for (name, registry) in &config.registries {
+        for (key, text) in registry.problems() {
+            let at = path(["registries", name.as_str(), key]);
+            findings.error(&at, Part::Value, format!("registry `{name}`: `{key}` {text}"), None);
+        }
+    }
+    for (name, key) in &config.keys {
+        if !crate::origin::is_key(key) {
+            let hint = "the second line of a minisign .pub file is one";
+            let text = format!("key `{name}` is no public key of minisign");
+            findings.error(&path(["keys", name.as_str()]), Part::Value, text, Some(hint.to_owned()));
         }
     }
 }
@@ -127,7 +159,10 @@ fn strangers_send_only_where_they_may(
     step: &StepConfig,
     findings: &mut Findings<'_>,
 ) {
-    let PluginRef::File(_) = step.plugin else { return };
+    match step.plugin {
+        PluginRef::Bundled(_) => return,
+        PluginRef::File(_) | PluginRef::Oci(_) => {}
+    }
     for name in &step.grants.sinks {
         let Some(SinkConfig::Smtp(sink)) = config.sinks.get(name) else { continue };
         if !sink.recipients.is_empty() {

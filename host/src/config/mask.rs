@@ -5,16 +5,20 @@ use super::sources::KeyPath;
 
 /// Whether a value may be shown: it stands where the configuration has a value of its own, and none for secrets or plugins.
 pub(super) fn is_showable(path: &KeyPath) -> bool {
-    const NESTED: [&str; 8] = ["first", "poll", "silence", "delete", "when", "on_error", "limits", "grants"];
+    const NESTED: [&str; 9] =
+        ["first", "poll", "silence", "delete", "when", "on_error", "limits", "grants", "breaker"];
     let above = match path.first().map(String::as_str) {
         Some("pipelines") if path.get(2).is_some_and(|key| key == "steps") => 4,
-        Some("accounts" | "sinks" | "pipelines") => 2,
+        Some("accounts" | "sinks" | "fetch" | "registries" | "pipelines") => 2,
         Some("limits" | "log") => 1,
         _ => 0,
     };
     let Some([first, rest @ ..]) = path.get(above..) else { return false };
     let expected = rest.is_empty() || NESTED.contains(&first.as_str()) || above == 2 && first == "accounts";
-    expected && !["settings", "oauth2", "proxy"].contains(&first.as_str()) && !sounds_secret(first)
+    expected
+        && !["settings", "shadow_settings", "oauth2", "proxy", "url", "headers", "bearer"]
+            .contains(&first.as_str())
+        && !sounds_secret(first)
 }
 
 /// Whether a word in a line says that what follows may be a secret.
@@ -30,7 +34,7 @@ fn sounds_secret(word: &str) -> bool {
 /// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
 /// be harmless, or the first word that sounds like a secret.
 pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
-    const HARMLESS: [&str; 47] = [
+    const HARMLESS: [&str; 56] = [
         "host",
         "port",
         "tls",
@@ -57,10 +61,19 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
         "sinks",
         "discard",
         "kv",
+        "fetch",
+        "entropy",
+        "methods",
+        "private",
+        "max_response",
         "required",
         "when",
         "on_error",
         "limits",
+        "breaker",
+        "shadow",
+        "shadow_sha256",
+        "shadow_settings",
         "level",
         "format",
         "settings",

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Digest, Label, Name};
+use postroom_oci::{Reference, ReferenceError};
 use serde::{Deserialize, Serialize};
 
 pub use account::{
@@ -31,6 +32,8 @@ pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
 pub use secret::{Secret, SecretRef};
 pub use sources::Environment;
 
+use crate::fetch::FetchConfig;
+use crate::origin::RegistryConfig;
 use crate::sinks::SinkConfig;
 
 /// What has to be written to send a password and mail in the clear.
@@ -50,6 +53,12 @@ pub struct Config {
     pub accounts: BTreeMap<AccountId, AccountConfig>,
     /// Sinks by name.
     pub sinks: BTreeMap<Name, SinkConfig>,
+    /// Targets that plugins may fetch from, by name.
+    pub fetch: BTreeMap<Name, FetchConfig>,
+    /// Registries that plugins come from, as far as something is to be known of them.
+    pub registries: BTreeMap<Name, RegistryConfig>,
+    /// Public keys of minisign, by name: whose plugins may be trusted.
+    pub keys: BTreeMap<Name, String>,
     /// Pipelines by name.
     pub pipelines: BTreeMap<Name, PipelineConfig>,
     /// Logging.
@@ -85,6 +94,8 @@ pub struct Limits {
     pub waiting: u64,
     /// Octets that all sessions together retrieve before they are durable, at least 1 MiB.
     pub in_flight: u64,
+    /// What compiling one plugin may take.
+    pub compile: postroom_sandbox::CompileLimits,
 }
 
 /// The steps that mail goes through.
@@ -103,6 +114,8 @@ pub struct StepConfig {
     pub plugin: PluginRef,
     /// The only content the plugin may have.
     pub sha256: Option<Digest>,
+    /// Whose signature it must have, also a candidate: a name among the keys.
+    pub signed_by: Option<Name>,
     /// What it may do.
     pub grants: Grants,
     /// Handed to the plugin as JSON; always an object.
@@ -115,6 +128,38 @@ pub struct StepConfig {
     pub on_error: OnError,
     /// What one call may use.
     pub limits: postroom_sandbox::Limits,
+    /// When one version of the plugin has failed too often.
+    pub breaker: BreakerConfig,
+    /// A candidate for the plugin, which runs beside it and decides nothing.
+    pub shadow: Option<ShadowConfig>,
+}
+
+/// When one version of a plugin has failed too often, and what happens then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// So many failures by its own fault, at least 1.
+    pub failures: u32,
+    /// Within so long.
+    pub within: Duration,
+    /// Whether the last good version may take its place; else the pipeline pauses.
+    pub fall_back: bool,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self { failures: 20, within: Duration::from_secs(5 * 60), fall_back: true }
+    }
+}
+
+/// A candidate for the plugin of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShadowConfig {
+    /// The candidate.
+    pub plugin: PluginRef,
+    /// The only content it may have.
+    pub sha256: Option<Digest>,
+    /// Its settings when they are others than those of the step; always an object.
+    pub settings: Option<serde_json::Value>,
 }
 
 /// Where a plugin comes from.
@@ -122,15 +167,28 @@ pub struct StepConfig {
 pub enum PluginRef {
     /// Part of this program, by name.
     Bundled(String),
-    /// A file, absolute.
+    /// A file, or a directory with one component in it, absolute.
     File(PathBuf),
+    /// In a registry or an OCI layout, by digest.
+    Oci(Reference),
 }
 
 impl PluginRef {
-    /// A text with a `/`, or that ends in `.wasm`, names a file relative to `base`; any other a bundled plugin.
-    pub fn parse(text: &str, base: &Path) -> Self {
+    /// `oci:…` names an artifact; another text with a `/`, or that ends in `.wasm`, a file relative to `base`; any other a
+    /// bundled plugin.
+    ///
+    /// # Errors
+    /// When the text means an artifact and names none.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, ReferenceError> {
+        if Reference::is_meant(text) {
+            return Reference::parse(text, base).map(Self::Oci);
+        }
         let is_file = text.contains('/') || text.ends_with(".wasm");
-        if is_file { Self::File(plain_join(base, Path::new(text))) } else { Self::Bundled(text.to_owned()) }
+        Ok(if is_file {
+            Self::File(plain_join(base, Path::new(text)))
+        } else {
+            Self::Bundled(text.to_owned())
+        })
     }
 }
 
@@ -139,6 +197,7 @@ impl fmt::Display for PluginRef {
         match self {
             Self::Bundled(name) => f.write_str(&postroom_mail::rules::neutral(name, 80)),
             Self::File(path) => f.write_str(&postroom_mail::rules::neutral(&path.display().to_string(), 300)),
+            Self::Oci(reference) => f.write_str(&postroom_mail::rules::neutral(&reference.to_string(), 500)),
         }
     }
 }
@@ -152,6 +211,10 @@ pub struct Grants {
     pub discard: bool,
     /// Whether it may keep state.
     pub kv: bool,
+    /// Targets it may fetch from; they exist, each once.
+    pub fetch: Vec<Name>,
+    /// Whether its randomness is the system's.
+    pub entropy: bool,
 }
 
 /// Which messages a step runs for; an empty list is no condition.

@@ -14,13 +14,25 @@ use serde::{Deserialize, Deserializer};
 
 use super::units::{Size, Time};
 use super::{LogFormat, Then};
+use crate::fetch::FetchConfig;
+use crate::origin::RegistryConfig;
 use crate::sinks::SinkConfig;
 
 pub(super) use account::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
 
 /// The keys of the top level.
-pub(super) const TOP: [&str; 7] =
-    ["state", "never_delete", "limits", "accounts", "sinks", "pipelines", "log"];
+pub(super) const TOP: [&str; 10] = [
+    "state",
+    "never_delete",
+    "limits",
+    "accounts",
+    "sinks",
+    "fetch",
+    "registries",
+    "keys",
+    "pipelines",
+    "log",
+];
 
 /// All of it.
 #[derive(Default)]
@@ -30,6 +42,9 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     pub(super) accounts: BTreeMap<AccountId, RawAccount>,
     pub(super) sinks: BTreeMap<Name, SinkConfig>,
+    pub(super) fetch: BTreeMap<Name, FetchConfig>,
+    pub(super) registries: BTreeMap<Name, RegistryConfig>,
+    pub(super) keys: BTreeMap<Name, String>,
     pub(super) pipelines: BTreeMap<Name, RawPipeline>,
     pub(super) log: RawLog,
 }
@@ -47,6 +62,8 @@ pub(super) struct RawLimits {
     pub(super) spool: Option<Size>,
     pub(super) waiting: Option<u32>,
     pub(super) in_flight: Option<Size>,
+    pub(super) compile_cpu: Option<Time>,
+    pub(super) compile_memory: Option<Size>,
 }
 
 /// A pipeline without its steps, which are read one by one.
@@ -61,6 +78,7 @@ pub(super) struct RawStep {
     pub(super) name: Option<Name>,
     pub(super) plugin: String,
     pub(super) sha256: Option<String>,
+    pub(super) signed_by: Option<Name>,
     #[serde(default)]
     pub(super) grants: RawGrants,
     #[serde(default)]
@@ -72,6 +90,11 @@ pub(super) struct RawStep {
     pub(super) on_error: RawOnError,
     #[serde(default)]
     pub(super) limits: RawStepLimits,
+    #[serde(default)]
+    pub(super) breaker: RawBreaker,
+    pub(super) shadow: Option<String>,
+    pub(super) shadow_sha256: Option<String>,
+    pub(super) shadow_settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,6 +103,8 @@ pub(super) struct RawGrants {
     pub(super) sinks: Vec<Name>,
     pub(super) discard: bool,
     pub(super) kv: bool,
+    pub(super) fetch: Vec<Name>,
+    pub(super) entropy: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,6 +124,14 @@ pub(super) struct RawOnError {
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct RawBreaker {
+    pub(super) failures: Option<u32>,
+    pub(super) within: Option<Time>,
+    pub(super) fall_back: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RawStepLimits {
     pub(super) memory: Option<Size>,
     pub(super) cpu: Option<Time>,
@@ -109,6 +142,20 @@ pub(super) struct RawStepLimits {
     pub(super) recipients: Option<u32>,
     pub(super) labels: Option<u32>,
     pub(super) log: Option<Size>,
+    pub(super) log_lines: Option<u32>,
+    pub(super) log_line: Option<u32>,
+    pub(super) log_rate: Option<Size>,
+    pub(super) handles: Option<u32>,
+    pub(super) table_elements: Option<u32>,
+    pub(super) random_octets: Option<Size>,
+    pub(super) hostcall_octets: Option<Size>,
+    pub(super) kv_ops: Option<u32>,
+    pub(super) kv_key: Option<u32>,
+    pub(super) kv_value: Option<Size>,
+    pub(super) kv_total: Option<Size>,
+    pub(super) fetch_calls: Option<u32>,
+    pub(super) fetch_octets: Option<Size>,
+    pub(super) fetch_time: Option<Time>,
 }
 
 #[derive(Default, Deserialize)]

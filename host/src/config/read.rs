@@ -65,6 +65,13 @@ impl Reader<'_> {
         for (name, at) in self.entries("sinks") {
             raw.sinks.extend(self.sink(&at).map(|sink| (name, sink)));
         }
+        for (name, at) in self.entries("fetch") {
+            raw.fetch.extend(self.read(&at).map(|target| (name, target)));
+        }
+        for (name, at) in self.entries("registries") {
+            raw.registries.extend(self.read(&at).map(|registry| (name, registry)));
+        }
+        raw.keys = self.read(&path(["keys"])).unwrap_or_default();
         for (name, at) in self.entries("pipelines") {
             raw.pipelines.extend(self.pipeline(&at).map(|pipeline| (name, pipeline)));
         }
@@ -348,6 +355,7 @@ fn example(field: &str) -> Option<&'static str> {
         "user" => "user = \"me@example.net\"",
         "password" => "password = { file = \"secrets/NAME\" }",
         "plugin" => "plugin = \"archive\"",
+        "url" => "url = \"https://crm.example/api/\"",
         "path" => "path = \"mail\"",
         "bucket" => "bucket = \"mail-vault\"",
         "after" => "{ when = \"done\", after = \"7d\" }",

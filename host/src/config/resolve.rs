@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postroom_mail::{AccountId, Name};
+use postroom_sandbox::CompileLimits;
 
 use super::diagnose::{ConfigError, ConfigErrors, suggest};
 use super::raw::{RawConfig, RawLimits, RawLog};
@@ -37,6 +38,8 @@ pub(super) fn resolve(
     let known = Known {
         accounts: raw.accounts.keys().cloned().collect(),
         sinks: raw.sinks.keys().cloned().collect(),
+        targets: raw.fetch.keys().cloned().collect(),
+        keys: raw.keys.keys().cloned().collect(),
     };
     let mut pipelines = BTreeMap::new();
     for (name, pipeline) in raw.pipelines {
@@ -56,6 +59,9 @@ pub(super) fn resolve(
         limits,
         accounts,
         sinks: raw.sinks,
+        fetch: raw.fetch,
+        registries: raw.registries,
+        keys: raw.keys,
         pipelines,
         log,
         base,
@@ -104,6 +110,8 @@ impl Findings<'_> {
 struct Known {
     accounts: BTreeSet<AccountId>,
     sinks: BTreeSet<Name>,
+    targets: BTreeSet<Name>,
+    keys: BTreeSet<Name>,
 }
 
 /// Each account has exactly one pipeline: the one it names, the one that names it, or the one left over ([`open_pipelines`]).
@@ -241,7 +249,23 @@ fn limits(raw: &RawLimits, findings: &mut Findings<'_>) -> Limits {
         spool,
         waiting: u64::from(waiting),
         in_flight,
+        compile: compile_limits(raw, findings),
     }
+}
+
+fn compile_limits(raw: &RawLimits, findings: &mut Findings<'_>) -> CompileLimits {
+    let (default, most) = (CompileLimits::default(), CompileLimits::MAX);
+    let cpu = raw.compile_cpu.map_or(default.cpu, |Time(time)| time);
+    let memory = raw.compile_memory.map_or(default.memory, octets);
+    if !(Duration::from_secs(1)..=most.cpu).contains(&cpu) {
+        let text = "`limits.compile_cpu` must be from 1 to 120 seconds";
+        findings.error(&path(["limits", "compile_cpu"]), Part::Value, text, None);
+    }
+    if !(128 << 20..=most.memory).contains(&memory) {
+        let text = "`limits.compile_memory` must be from 128 MiB to 4 GiB";
+        findings.error(&path(["limits", "compile_memory"]), Part::Value, text, None);
+    }
+    CompileLimits { cpu, memory }
 }
 
 fn octets(Size(octets): Size) -> u64 {

@@ -169,11 +169,11 @@ pub fn size(octets: u64) -> String {
 
 /// A duration in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Time(pub Duration);
+pub(crate) struct Time(pub Duration);
 
 /// A size in the configuration, in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub u64);
+pub(crate) struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

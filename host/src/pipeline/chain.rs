@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use postroom_failpoint::reach;
-use postroom_mail::{Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
-use postroom_sandbox::{InvokeError, KvRead, Message, Outcome, Usage};
+use postroom_mail::{Digest, Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
+use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser, Usage};
 
 use super::set::{Chain, Step};
+use super::shadow::{self, Compared};
 use super::when;
 use crate::config::Then;
 
@@ -24,6 +25,26 @@ pub struct RunFailure {
     pub trace: Vec<StepTrace>,
 }
 
+/// What is learnt from a run beside what it decided.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// How the plugins did, in the order of the steps.
+    pub conduct: Vec<Conduct>,
+    /// Where candidates ran.
+    pub compared: Vec<Compared>,
+}
+
+/// How a plugin did with a message. What is nobody's or the host's fault is not noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conduct {
+    /// The step.
+    pub step: Name,
+    /// The version that ran.
+    pub digest: Digest,
+    /// How it failed, when it did by its own fault.
+    pub fault: Option<String>,
+}
+
 /// What a chain decided so far.
 struct Run {
     effects: Vec<Effect>,
@@ -31,6 +52,9 @@ struct Run {
     verdict: Verdict,
     kv: Vec<KvWrite>,
     trace: Vec<StepTrace>,
+    notes: Notes,
+    /// Set when candidates run: what they look into the message with.
+    shadows: Option<Arc<dyn Parser>>,
 }
 
 /// Whether the next step sees the message.
@@ -48,25 +72,41 @@ impl Chain {
     /// # Errors
     /// When a step fails and its `on_error` does not say `skip`.
     pub fn run(&self, message: &Arc<Message>, kv: &Arc<dyn KvRead>, last: bool) -> Result<Plan, RunFailure> {
+        self.run_noting(message, kv, last, None).0
+    }
+
+    /// The same, and what else is learnt; candidates run beside their steps when `shadows` is there.
+    pub fn run_noting(
+        &self,
+        message: &Arc<Message>,
+        kv: &Arc<dyn KvRead>,
+        last: bool,
+        shadows: Option<Arc<dyn Parser>>,
+    ) -> (Result<Plan, RunFailure>, Notes) {
         let mut run = Run {
             effects: Vec::new(),
             labels: Vec::new(),
             verdict: Verdict::Keep,
             kv: Vec::new(),
             trace: Vec::new(),
+            notes: Notes::default(),
+            shadows,
         };
         for step in &self.steps {
-            if run.step(step, message, kv, last)? == Next::Stop {
-                break;
+            match run.step(step, message, kv, last) {
+                Ok(Next::Go) => {}
+                Ok(Next::Stop) => break,
+                Err(failure) => return (Err(failure), run.notes),
             }
         }
-        Ok(Plan {
+        let plan = Plan {
             effects: run.effects,
             labels: run.labels,
             verdict: run.verdict,
             kv: run.kv,
             trace: run.trace,
-        })
+        };
+        (Ok(plan), run.notes)
     }
 }
 
@@ -91,6 +131,10 @@ impl Run {
         reach("pipeline.step", "begun");
         let handled = step.plugin.handle(message, &self.labels, kv);
         reach("pipeline.step", "ended");
+        self.notes.conduct.extend(conduct(step, &handled));
+        if let Some(mime) = &self.shadows {
+            self.notes.compared.extend(shadow::compare(step, message, &self.labels, kv, mime, &handled));
+        }
         match handled {
             Ok(outcome) => Ok(self.take(step, outcome)),
             Err(error) => self.failed(step, &error, last),
@@ -130,6 +174,30 @@ impl Run {
         }
         let trace = std::mem::take(&mut self.trace);
         Err(RunFailure { step: step.name.clone(), reason, disposition, trace })
+    }
+}
+
+fn conduct(step: &Step, handled: &Result<Outcome, InvokeError>) -> Option<Conduct> {
+    let fault = match handled {
+        Ok(_) => None,
+        Err(error) if is_own_fault(&error.cause) => Some(error.to_string()),
+        Err(_) => return None,
+    };
+    Some(Conduct { step: step.name.clone(), digest: step.plugin.component().digest(), fault })
+}
+
+/// Whether the plugin itself is to blame. Time that passed may be the machine's or a server's doing.
+pub(super) fn is_own_fault(cause: &Cause) -> bool {
+    match cause {
+        Cause::CpuTime { .. }
+        | Cause::Memory { .. }
+        | Cause::Limit { .. }
+        | Cause::Trap { .. }
+        | Cause::Exit(_)
+        | Cause::Failed { transient: false, .. } => true,
+        Cause::WallTime { .. } | Cause::Failed { transient: true, .. } | Cause::Busy(_) | Cause::Host(_) => {
+            false
+        }
     }
 }
 

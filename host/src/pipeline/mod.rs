@@ -2,21 +2,34 @@
 //!
 //! Owns how many run at once and what a failed run costs: that message, never another.
 
+mod breaker;
 mod chain;
+mod dry;
+mod fall_back;
+mod kept;
 mod set;
+mod shadow;
+mod versions;
 mod when;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_failpoint::reach;
-use postroom_mail::{Disposition, Octets, Plan, StepTrace, Verdict};
+use postroom_mail::{Disposition, Name, Octets, Plan, StepTrace, Timestamp, Verdict};
 use postroom_sandbox::{KvRead, Message};
 use postroom_spool::{Leases, MessageLease, Remedy, Spool};
 use tokio::task::JoinSet;
 
-pub use chain::RunFailure;
-pub use set::{Chain, PluginProblem, PluginSet, bundled_names, plugin_files};
+pub use breaker::{Course, Open, Record, Version};
+pub use chain::{Conduct, Notes, RunFailure};
+pub use dry::dry_run;
+pub use fall_back::{begin, take_over};
+pub use set::{Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files};
+pub use shadow::{Compared, Difference, How, Report, Shadows};
+pub use versions::{Versions, recorded};
+
+use breaker::{Fate, Gate};
 
 use crate::live::Live;
 use crate::progress::Progress;
@@ -26,6 +39,12 @@ use crate::supervise::Host;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a message waits that was not looked at, because its account or the sandbox was not ready.
 const NOT_READY: Duration = Duration::from_secs(60);
+
+/// Why a message waits that no plugin saw.
+const PAUSED: &str =
+    "its pipeline is paused, because a plugin failed too often; `postroom status` says which";
+/// Why one waits that met such a plugin.
+const WAITS: &str = "this version of the plugin fails too often, so the message waits for another";
 
 /// How long a message waits whose damaged body is to be retrieved again; it is due at once when it is here.
 pub(crate) const RETRIEVAL: Duration = Duration::from_secs(15 * 60);
@@ -48,6 +67,7 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
             }
         }
         if running.is_empty() {
+            host.shadows.flush(&host.live.load().config.state, host.clock.now(), true).await;
             return match broken {
                 None => Ok(runs),
                 Some(error) => {
@@ -123,14 +143,63 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         Arc::new(Message::new(lease.provenance.clone(), octets, Some(Arc::clone(live.plugins.mime()))));
     let kv: Arc<dyn KvRead> = Arc::new(SpoolKv(Arc::clone(&host.spool)));
     let last = lease.attempt >= most;
-    match tokio::task::spawn_blocking(move || chain.run(&message, &kv, last)).await {
-        Ok(Ok(plan)) => commit(&host, lease, plan).await,
-        Ok(Err(failure)) => settle_failed(&host, lease, last, failure).await,
+    let pipeline = chain.name.clone();
+    let probe = match host.versions.gate(&pipeline, host.clock.now()) {
+        Gate::Open => false,
+        Gate::Probe => true,
+        Gate::Hold(until) => return hold(&host, &pipeline, lease, until, PAUSED.to_owned()).await,
+    };
+    let shadows = shadow::has_time(&lease, now).then(|| Arc::clone(live.plugins.mime()));
+    let run = tokio::task::spawn_blocking(move || chain.run_noting(&message, &kv, last, shadows)).await;
+    let (ended, notes) = match run {
+        Ok((ended, notes)) => (Ok(ended), notes),
+        Err(panic) => (Err(panic), Notes::default()),
+    };
+    let verdicts = host.versions.told(&pipeline, &notes.conduct, host.clock.now(), &host.chance);
+    if probe {
+        host.versions.probe_ended(&pipeline);
+    }
+    let settled = match ended {
+        Ok(Ok(plan)) => {
+            host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
+            commit(&host, lease, plan).await
+        }
+        Ok(Err(failure)) => match verdicts.fate {
+            Some((step, Fate::Back(due))) if step == failure.step => {
+                hold(&host, &pipeline, lease, due, format!("{failure}; {WAITS}")).await
+            }
+            Some((_, Fate::Back(_) | Fate::Own)) | None => {
+                if last || !matches!(failure.disposition, Disposition::Retry { .. }) {
+                    host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
+                }
+                settle_failed(&host, lease, last, failure).await
+            }
+        },
         Err(panic) => {
             let reason = format!("the host failed while running its plugins: {panic}");
             set_aside(&host, lease, reason, Vec::new()).await
         }
+    };
+    // The message is settled first: nothing that follows may cost it its fate.
+    fall_back::follow(&host, &pipeline, verdicts.turns).await;
+    host.shadows.flush(&live.config.state, host.clock.now(), false).await;
+    settled
+}
+
+/// Puts a message back that waits for a better version of a plugin. No attempt is counted: the message is not to blame.
+async fn hold(
+    host: &Host,
+    pipeline: &Name,
+    lease: MessageLease,
+    due: Timestamp,
+    reason: String,
+) -> Result<(), postroom_spool::Error> {
+    host.spool.put_back(lease, due, reason, host.clock.now()).await?;
+    // What it waits for may have come meanwhile, and woken all that was put back before.
+    if host.versions.goes_on(pipeline) {
+        fall_back::wake(host, pipeline).await;
     }
+    Ok(())
 }
 
 /// Commit point 2.
@@ -235,5 +304,9 @@ struct SpoolKv(Arc<dyn Spool>);
 impl KvRead for SpoolKv {
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
         self.0.kv_get(scope, key).map_err(|error| error.to_string())
+    }
+
+    fn total(&self, scope: &str) -> Result<u64, String> {
+        self.0.kv_total(scope).map_err(|error| error.to_string())
     }
 }

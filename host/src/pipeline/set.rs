@@ -4,25 +4,31 @@
 //! looked at again.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Grants, LoadError, Mime, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Fetch, Grants, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
 };
 
-use crate::config::{Config, OnError, PluginRef, StepConfig, When};
+use super::breaker::Version;
+use super::shadow;
+use crate::config::{BreakerConfig, Config, OnError, PluginRef, StepConfig, When};
+use crate::origin::{self, OriginError};
 use crate::sinks::Kind;
 
 /// Every pipeline with its plugins, ready to run. Immutable: a change makes a new set.
+#[derive(Clone)]
 pub struct PluginSet {
-    chains: BTreeMap<Name, Arc<Chain>>,
+    pub(super) chains: BTreeMap<Name, Arc<Chain>>,
     by_account: BTreeMap<AccountId, Name>,
-    mime: Arc<Mime>,
+    mime: Arc<dyn Parser>,
+    compiled: usize,
 }
 
 /// The ordered steps of one pipeline.
+#[derive(Clone)]
 pub struct Chain {
     /// The pipeline.
     pub name: Name,
@@ -31,6 +37,7 @@ pub struct Chain {
 }
 
 /// One step, ready to run.
+#[derive(Clone)]
 pub struct Step {
     /// Its name in the pipeline.
     pub name: Name,
@@ -42,36 +49,26 @@ pub struct Step {
     pub when: When,
     /// What happens when it fails.
     pub on_error: OnError,
+    /// When its plugin has failed too often.
+    pub breaker: BreakerConfig,
+    /// What runs, exactly.
+    pub version: Version,
+    /// A candidate that runs beside it, or why there is none although one is configured: that stops no mail.
+    pub shadow: Option<Result<Arc<Step>, String>>,
 }
 
 /// A plugin that cannot run as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginProblem {
-    /// No bundled plugin has that name.
-    #[error(
-        "pipeline {pipeline}, step {step}: there is no bundled plugin {plugin:?} (there are {known}); a file of yours is named by its path, for example \"./{plugin}.wasm\""
-    )]
-    Unknown {
+    /// Its octets are not to be had, or not signed as they must be.
+    #[error("pipeline {pipeline}, step {step}: {source}")]
+    Origin {
         /// The pipeline.
         pipeline: Name,
         /// The step.
         step: Name,
-        /// As configured.
-        plugin: String,
-        /// The bundled ones.
-        known: String,
-    },
-    /// The file cannot be read.
-    #[error("pipeline {pipeline}, step {step}: cannot read the plugin {}: {source}", path.display())]
-    Unreadable {
-        /// The pipeline.
-        pipeline: Name,
-        /// The step.
-        step: Name,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// Why.
+        source: Box<OriginError>,
     },
     /// The file is not the one that was pinned.
     #[error(
@@ -104,19 +101,30 @@ pub enum PluginProblem {
 }
 
 impl PluginSet {
-    /// Loads every plugin of `config`.
+    /// Loads every plugin of `config`; what `previous` has compiled already is taken from there. `fetch` makes the calls they
+    /// ask for.
     ///
     /// # Errors
     /// All problems there are, not just the first.
-    pub fn load(config: &Config, sandbox: &Sandbox) -> Result<Self, Vec<PluginProblem>> {
+    pub fn load(
+        config: &Config,
+        sandbox: &Sandbox,
+        previous: Option<&Self>,
+        fetch: &Arc<dyn Fetch>,
+    ) -> Result<Self, Vec<PluginProblem>> {
         let mut problems = Vec::new();
-        let mut components = HashMap::new();
+        let mut components: HashMap<Digest, Component> =
+            previous.into_iter().flat_map(Self::components).collect();
+        let known = components.len();
         let mut chains = BTreeMap::new();
         for (name, pipeline) in &config.pipelines {
             let mut steps = Vec::new();
             for step in &pipeline.steps {
                 match load_step(config, sandbox, &mut components, name, step) {
-                    Ok(step) => steps.push(step),
+                    Ok(step) => {
+                        let plugin = step.plugin.with_fetch(Arc::clone(fetch));
+                        steps.push(Step { plugin, ..step });
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -124,8 +132,10 @@ impl PluginSet {
         }
         let by_account =
             config.accounts.iter().map(|(id, account)| (id.clone(), account.pipeline.clone())).collect();
-        match (load_mime(sandbox), problems.is_empty()) {
-            (Ok(mime), true) => Ok(Self { chains, by_account, mime }),
+        let compiled = components.len() - known;
+        let mime = previous.map_or_else(|| load_mime(sandbox), |set| Ok(Arc::clone(&set.mime)));
+        match (mime, problems.is_empty()) {
+            (Ok(mime), true) => Ok(Self { chains, by_account, mime, compiled }),
             (Err(problem), _) => Err(vec![problem].into_iter().chain(problems).collect()),
             (Ok(_), false) => Err(problems),
         }
@@ -142,8 +152,35 @@ impl PluginSet {
     }
 
     /// The MIME parser.
-    pub fn mime(&self) -> &Arc<Mime> {
+    pub fn mime(&self) -> &Arc<dyn Parser> {
         &self.mime
+    }
+
+    /// How many components were compiled for it, not taken from the set before.
+    pub fn compiled(&self) -> usize {
+        self.compiled
+    }
+
+    /// Why candidates that are configured do not run.
+    pub fn broken_shadows(&self) -> Vec<String> {
+        let steps = self.chains.values().flat_map(|chain| &chain.steps);
+        let broken = steps.filter_map(|step| step.shadow.as_ref()?.as_ref().err());
+        broken.map(|problem| format!("a candidate cannot run, so it is not compared: {problem}")).collect()
+    }
+
+    /// The accounts whose mail goes through a pipeline.
+    pub(super) fn accounts(&self, pipeline: &Name) -> Vec<AccountId> {
+        let through = self.by_account.iter().filter(|(_, name)| *name == pipeline);
+        through.map(|(account, _)| account.clone()).collect()
+    }
+
+    fn components(&self) -> impl Iterator<Item = (Digest, Component)> {
+        let steps = self.chains.values().flat_map(|chain| &chain.steps);
+        let with_shadows = steps.flat_map(|step| {
+            let shadow = step.shadow.iter().flatten().map(|shadow| &shadow.plugin);
+            std::iter::once(&step.plugin).chain(shadow)
+        });
+        with_shadows.map(|plugin| (plugin.component().digest(), plugin.component().clone()))
     }
 }
 
@@ -154,7 +191,7 @@ fn load_step(
     pipeline: &Name,
     step: &StepConfig,
 ) -> Result<Step, PluginProblem> {
-    let bytes = read_plugin(pipeline, step)?;
+    let bytes = read_plugin(config, pipeline, step)?;
     let digest = Digest::of(&bytes);
     if let Some(pinned) = step.sha256.filter(|pinned| *pinned != digest) {
         let plugin = step.plugin.to_string();
@@ -181,33 +218,53 @@ fn load_step(
         }
     };
     let plugin = component.admit(admission(config, pipeline, step)).map_err(refused)?;
+    let candidate = shadow::candidate(step);
+    let shadow = candidate.map(|candidate| {
+        let loaded = load_step(config, sandbox, components, pipeline, &candidate);
+        loaded.map(Arc::new).map_err(|problem| problem.to_string())
+    });
     Ok(Step {
         name: step.name.clone(),
         plugin_name: step.plugin.to_string(),
         plugin,
         when: step.when.clone(),
         on_error: step.on_error.clone(),
+        breaker: step.breaker.clone(),
+        version: Version { digest, terms: terms(step) },
+        shadow,
     })
 }
 
-fn read_plugin(pipeline: &Name, step: &StepConfig) -> Result<Vec<u8>, PluginProblem> {
-    match &step.plugin {
-        PluginRef::Bundled(name) => match postroom_bundle::bundled(name) {
-            Some(bytes) => Ok(bytes.to_vec()),
-            None => Err(PluginProblem::Unknown {
-                pipeline: pipeline.clone(),
-                step: step.name.clone(),
-                plugin: name.clone(),
-                known: bundled_names(),
-            }),
-        },
-        PluginRef::File(path) => std::fs::read(path).map_err(|source| PluginProblem::Unreadable {
-            pipeline: pipeline.clone(),
-            step: step.name.clone(),
-            path: path.clone(),
-            source,
-        }),
-    }
+/// The version of a step's candidate as it is now; `None` when the step has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn candidate_version(
+    config: &Config,
+    pipeline: &Name,
+    step: &StepConfig,
+) -> Result<Option<Version>, PluginProblem> {
+    let Some(candidate) = shadow::candidate(step) else { return Ok(None) };
+    let digest = Digest::of(&read_plugin(config, pipeline, &candidate)?);
+    Ok(Some(Version { digest, terms: terms(&candidate) }))
+}
+
+/// Everything but its octets that decides how a plugin works.
+fn terms(step: &StepConfig) -> Digest {
+    let (settings, rest) = (step.settings.to_string(), format!("{:?} {:?}", step.grants, step.limits));
+    Digest::of_parts("terms/1", &[settings.as_bytes(), rest.as_bytes()])
+}
+
+pub(super) fn read_plugin(
+    config: &Config,
+    pipeline: &Name,
+    step: &StepConfig,
+) -> Result<Vec<u8>, PluginProblem> {
+    origin::read(&step.plugin, step.signed_by.as_ref(), config).map_err(|source| PluginProblem::Origin {
+        pipeline: pipeline.clone(),
+        step: step.name.clone(),
+        source: Box::new(source),
+    })
 }
 
 /// The bundled plugins a step may name.
@@ -215,7 +272,7 @@ pub fn bundled_names() -> String {
     postroom_bundle::BUNDLED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> Admission {
+pub(super) fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> Admission {
     let kind = |name: &Name| {
         config.sinks.get(name).map(|sink| match sink.kind() {
             Kind::Object => SinkKind::Object,
@@ -227,15 +284,22 @@ fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> Admission {
     Admission {
         pipeline: pipeline.clone(),
         step: step.name.clone(),
-        grants: Grants { sinks, discard: step.grants.discard, kv: step.grants.kv },
+        grants: Grants {
+            sinks,
+            discard: step.grants.discard,
+            kv: step.grants.kv,
+            fetch: step.grants.fetch.iter().cloned().collect(),
+            entropy: step.grants.entropy,
+        },
         limits: step.limits.clone(),
         required: step.required,
         settings: step.settings.to_string(),
     }
 }
 
-fn load_mime(sandbox: &Sandbox) -> Result<Arc<Mime>, PluginProblem> {
-    sandbox.load_mime(postroom_bundle::MIME).map(Arc::new).map_err(|source| PluginProblem::Refused {
+fn load_mime(sandbox: &Sandbox) -> Result<Arc<dyn Parser>, PluginProblem> {
+    let loaded = sandbox.load_mime(postroom_bundle::MIME).map(|mime| Arc::new(mime) as Arc<dyn Parser>);
+    loaded.map_err(|source| PluginProblem::Refused {
         pipeline: own_name("postroom"),
         step: own_name("mime"),
         plugin: "mime".to_owned(),
@@ -254,10 +318,13 @@ fn own_name(name: &'static str) -> Name {
 /// The plugin files a configuration names, for the watcher.
 pub fn plugin_files(config: &Config) -> Vec<&Path> {
     let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
-    steps
-        .filter_map(|step| match &step.plugin {
+    let plugins = steps.flat_map(|step| {
+        std::iter::once(&step.plugin).chain(step.shadow.as_ref().map(|shadow| &shadow.plugin))
+    });
+    plugins
+        .filter_map(|plugin| match plugin {
             PluginRef::File(path) => Some(path.as_path()),
-            PluginRef::Bundled(_) => None,
+            PluginRef::Bundled(_) | PluginRef::Oci(_) => None,
         })
         .collect()
 }

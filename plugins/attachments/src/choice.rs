@@ -1,7 +1,7 @@
 //! Whether a part is wanted, and if not, why.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use postroom_sdk::Part;
+use postroom_sdk::glob::Glob;
 use serde::Deserialize;
 
 use crate::Settings;
@@ -19,25 +19,11 @@ pub(crate) enum Choice {
 
 /// Globs, case-insensitive; `*` matches everything.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Vec<String>")]
-pub struct Globs(GlobSet);
-
-impl TryFrom<Vec<String>> for Globs {
-    type Error = String;
-
-    fn try_from(patterns: Vec<String>) -> Result<Self, String> {
-        let mut set = GlobSetBuilder::new();
-        for pattern in &patterns {
-            let glob = GlobBuilder::new(pattern).case_insensitive(true).build();
-            set.add(glob.map_err(|error| format!("\"{pattern}\" is no glob: {}", error.kind()))?);
-        }
-        set.build().map(Self).map_err(|error| error.to_string())
-    }
-}
+pub struct Globs(Vec<Glob>);
 
 impl Globs {
     fn matches(&self, text: &str) -> bool {
-        self.0.is_match(text)
+        self.0.iter().any(|glob| glob.matches(text))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Globs and regular expressions, one or a list. Both ignore case; both take time linear in the text.
+//! Globs and regular expressions, one or a list. Both ignore case; neither can take exponential time.
 
 use std::fmt;
 
-use globset::{GlobBuilder, GlobMatcher};
+use postroom_sdk::glob::Glob;
 use regex_lite::{Regex, RegexBuilder};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -13,7 +13,7 @@ pub struct Patterns(Vec<Pattern>);
 #[derive(Clone, Debug)]
 enum Pattern {
     /// Matches a whole text; `*` matches everything.
-    Glob(Box<GlobMatcher>),
+    Glob(Glob),
     /// Matches anywhere in a text.
     Regex(Regex),
 }
@@ -22,7 +22,7 @@ impl Patterns {
     /// Whether one matches the text.
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|pattern| match pattern {
-            Pattern::Glob(glob) => glob.is_match(text),
+            Pattern::Glob(glob) => glob.matches(text),
             Pattern::Regex(regex) => regex.is_match(text),
         })
     }
@@ -34,9 +34,7 @@ impl Patterns {
 }
 
 fn glob<E: de::Error>(pattern: &str) -> Result<Pattern, E> {
-    let glob = GlobBuilder::new(pattern).case_insensitive(true).build();
-    let glob = glob.map_err(|error| E::custom(format!("\"{pattern}\" is no glob: {}", error.kind())))?;
-    Ok(Pattern::Glob(Box::new(glob.compile_matcher())))
+    Glob::new(pattern).map(Pattern::Glob).map_err(E::custom)
 }
 
 fn regex<'de, A: MapAccess<'de>>(mut map: A) -> Result<Pattern, A::Error> {

@@ -1,6 +1,6 @@
 //! Rules match as they read.
 
-use postroom_sdk::testing::{Bench, Mail, Run, json};
+use postroom_bench::{Bench, Mail, Run, json};
 use serde_json::Value;
 
 use super::*;
@@ -128,26 +128,17 @@ fn the_first_match_wins_unless_it_continues() {
 
 #[test]
 fn every_action_happens_with_its_reason() {
-    let then = json!([
-        "label:Junk/spam",
-        "quarantine",
-        "quarantine: looks odd: very",
-        "discard",
-        "discard:old",
-        "stop"
-    ]);
-    let run = run_on(&mail(), json!([{ "name": "all", "when": {}, "then": then }]));
-    assert_eq!(
-        run.lines(),
-        [
-            "label Junk/spam",
-            "quarantine filter rule all",
-            "quarantine looks odd: very",
-            "discard filter rule all",
-            "discard old",
-            "stop",
-        ]
-    );
+    for (action, line) in [
+        ("label:Junk/spam", "label junk/spam"),
+        ("quarantine", "quarantine filter rule all"),
+        ("quarantine: looks odd: very", "quarantine looks odd: very"),
+        ("discard", "discard filter rule all"),
+        ("discard:old", "discard old"),
+        ("stop", "stop"),
+    ] {
+        let run = run_on(&mail(), json!([{ "name": "all", "when": {}, "then": [action] }]));
+        assert_eq!(run.lines(), [line]);
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Mail goes on once, and loops end.
 
+use postroom_bench::{Bench, Effect, Mail, Run, json};
 use postroom_sdk::log::Level;
-use postroom_sdk::testing::{Bench, Effect, Mail, Run, json};
 use serde_json::Value;
 
 use super::*;
 
 fn bench() -> Bench {
-    Bench::new().sink("relay")
+    Bench::new().relay("relay")
 }
 
 fn redirecting() -> Value {
@@ -104,8 +104,8 @@ fn a_wrapping_message_carries_on_only_so_many_sane_marks() {
     let message = wrapped(&mail, None);
     let fields = message.split_once("\r\n\r\n").unwrap().0;
     let marks: Vec<_> = fields.lines().filter(|line| line.starts_with("X-Postroom-Forwarded: ")).collect();
-    assert_eq!((marks.len(), marks[1]), (2, "X-Postroom-Forwarded: kept; route=1"));
-    assert!(!fields.contains("victim"));
+    assert_eq!((marks.len(), marks[2]), (3, "X-Postroom-Forwarded: kept; route=1"));
+    assert!(!fields.to_lowercase().contains("\nbcc:"), "{fields}");
 }
 
 fn wrapped(mail: &Mail, subject: Option<&str>) -> String {
@@ -121,9 +121,10 @@ fn wrapped(mail: &Mail, subject: Option<&str>) -> String {
 
 #[test]
 fn wraps_the_original_untouched() {
-    let raw = b"From: eve@shop.example\r\nSubject: x\r\n\r\nbody \xc3\xbc\r\n.\r\n";
-    let mail = Mail::new().from("Eve <eve@shop.example>").subject("Grüße\r\nBcc: victim@x.example").raw(raw);
-    let message = wrapped(&mail, None);
+    // A subject of "Grüße", a line end, and "Bcc: victim@x.example".
+    let raw = b"From: Eve <eve@shop.example>\r\n\
+        Subject: =?utf-8?B?R3LDvMOfZQ0KQmNjOiB2aWN0aW1AeC5leGFtcGxl?=\r\n\r\nbody \xc3\xbc\r\n.\r\n";
+    let message = wrapped(&Mail::new().raw(raw), None);
     let (fields, body) = message.split_once("\r\n\r\n").unwrap();
     let field = |name: &str| fields.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
     assert_eq!(field("From: "), "postroom@my.example");

@@ -28,7 +28,8 @@ impl Parser for Mime {
     }
 }
 
-fn structure(octets: &[u8], budget: Budget) -> Tree {
+/// The tree of a message. Natively, memory of a hostile one is leaked.
+pub fn structure(octets: &[u8], budget: Budget) -> Tree {
     match walked(octets, budget) {
         Some(found) => swallowed::recover(octets, found, budget, walked),
         None => tree::unparsed(octets, budget),

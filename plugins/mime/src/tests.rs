@@ -1,15 +1,14 @@
 //! No part is lost, and every offset holds.
 
-use postroom_sdk::structure::{Budget, Encoding, Node, Parser, Tree};
-use postroom_sdk::testing::blob;
+use postroom_sdk::structure::{Budget, Encoding, Node, Tree};
 
-use super::{Mime, structure};
+use super::structure;
 
 const PLENTY: Budget = Budget { nodes: 1000, depth: 50 };
 
 fn parse(text: &str) -> (Vec<u8>, Tree) {
     let octets = text.replace('\n', "\r\n").into_bytes();
-    let tree = Mime::parse(&blob(octets.clone()), PLENTY).unwrap();
+    let tree = structure(&octets, PLENTY);
     check_sane(&tree, octets.len());
     (octets, tree)
 }

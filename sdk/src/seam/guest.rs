@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::bindings::mime::exports::postroom::plugin::structure as wit_structure;
 use crate::bindings::plugin::exports::postroom::plugin::handler;
-use crate::bindings::plugin::postroom::plugin::{content, effects, kv, log as wit_log, mail, types};
+use crate::bindings::plugin::postroom::plugin::{content, effects, fetch, kv, log as wit_log, mail, types};
 use crate::fault::{Failure, Fault, Problem};
 use crate::log::Level;
 use crate::message::{Address, BodyKind};
@@ -181,6 +181,28 @@ pub(crate) fn kv_set(key: &str, value: &[u8]) -> Result<(), Fault> {
 }
 pub(crate) fn kv_delete(key: &str) -> Result<(), Fault> {
     kv::delete(key).map_err(fault)
+}
+
+#[derive(Debug)]
+pub(crate) struct Response(fetch::Response);
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status()
+    }
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.0.header(name)
+    }
+    pub(crate) fn body(&self) -> Blob {
+        Blob(self.0.body())
+    }
+}
+
+pub(crate) fn fetch_get(target: &str, path: &str, headers: Fields) -> Result<Response, Fault> {
+    fetch::get(target, path, &headers).map(Response).map_err(fault)
+}
+pub(crate) fn fetch_post(target: &str, path: &str, headers: Fields, body: &Blob) -> Result<Response, Fault> {
+    fetch::post(target, path, &headers, &body.0).map(Response).map_err(fault)
 }
 
 pub(crate) fn log(level: Level, text: &str, fields: Fields) {

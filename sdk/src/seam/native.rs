@@ -1,208 +1,220 @@
-//! The seam outside the host: every name is a call of the bench that runs on this thread.
+//! The seam outside the host: every name is a call of the host of this thread. Outside of a call there is none, and
+//! values are empty.
 
-use std::ops::Range;
-use std::rc::Rc;
+use std::marker::PhantomData;
 
 use crate::fault::Fault;
 use crate::log::Level;
 use crate::message::{Address, BodyKind};
-use crate::testing::bench::{self, Effect, LogLine};
-use crate::testing::hex_sha256;
-use crate::testing::mail::{BenchMail, BenchPart};
+use crate::native::{Fields, Handle, ask, attempt};
 
-#[derive(Clone, Debug)]
-pub(crate) struct Blob {
-    octets: Rc<[u8]>,
-    range: Range<usize>,
-}
+/// A handle, given back when it is dropped.
+#[derive(Debug)]
+struct Held(Handle);
 
-impl Blob {
-    pub(crate) fn of(octets: impl Into<Rc<[u8]>>) -> Self {
-        let octets = octets.into();
-        let range = 0..octets.len();
-        Self { octets, range }
-    }
-    pub(crate) fn octets(&self) -> &[u8] {
-        &self.octets[self.range.clone()]
-    }
-    pub(crate) fn size(&self) -> u64 {
-        self.range.len() as u64
-    }
-    pub(crate) fn sha256(&self) -> String {
-        hex_sha256(self.octets())
-    }
-    pub(crate) fn read(&self, offset: u64, len: u32) -> Result<Vec<u8>, Fault> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.range.len());
-        let end = start.saturating_add((len as usize).min(1 << 20)).min(self.range.len());
-        Ok(self.octets()[start..end].to_vec())
-    }
-    pub(crate) fn slice(&self, offset: u64, len: u64) -> Result<Self, Fault> {
-        let end = offset.checked_add(len).filter(|end| *end <= self.size());
-        let Some((start, end)) =
-            end.and_then(|end| Some((usize::try_from(offset).ok()?, usize::try_from(end).ok()?)))
-        else {
-            return Err(Fault::Invalid(format!("no {len} octets at {offset} in {}", self.size())));
-        };
-        let range = self.range.start + start..self.range.start + end;
-        Ok(Self { octets: Rc::clone(&self.octets), range })
+impl Drop for Held {
+    fn drop(&mut self) {
+        ask(|host| host.drop(self.0));
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Writer(Vec<u8>);
+pub(crate) struct Blob(Held);
+
+impl Blob {
+    fn of(handle: Handle) -> Self {
+        Self(Held(handle))
+    }
+    pub(crate) fn size(&self) -> u64 {
+        ask(|host| host.blob_size(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn sha256(&self) -> String {
+        ask(|host| host.blob_sha256(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn read(&self, offset: u64, len: u32) -> Result<Vec<u8>, Fault> {
+        attempt(|host| host.blob_read(self.0.0, offset, len))
+    }
+    pub(crate) fn slice(&self, offset: u64, len: u64) -> Result<Self, Fault> {
+        attempt(|host| host.blob_slice(self.0.0, offset, len)).map(Self::of)
+    }
+}
+
+/// Outside of a call there is no writer, and nothing can be written.
+#[derive(Debug)]
+pub(crate) struct Writer(Option<Held>);
 
 impl Writer {
     pub(crate) fn new() -> Self {
-        Self(Vec::new())
+        Self(ask(|host| Held(host.writer_new())))
+    }
+    fn handle(&self) -> Handle {
+        self.0.as_ref().map_or(Handle::MAX, |held| held.0)
     }
     pub(crate) fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
-        self.0.extend_from_slice(octets);
-        Ok(())
+        attempt(|host| host.writer_write(self.handle(), octets))
     }
     pub(crate) fn append(&mut self, source: &Blob) -> Result<(), Fault> {
-        self.write(source.octets())
+        attempt(|host| host.writer_append(self.handle(), source.0.0))
     }
     pub(crate) fn finish(self) -> Result<Blob, Fault> {
-        Ok(Blob::of(self.0))
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Part(pub(crate) Rc<BenchPart>);
-
-impl Part {
-    pub(crate) fn path(&self) -> String {
-        self.0.path.clone()
-    }
-    pub(crate) fn content_type(&self) -> String {
-        self.0.content_type.clone()
-    }
-    pub(crate) fn filename(&self) -> Option<String> {
-        self.0.filename.clone()
-    }
-    pub(crate) fn safe_filename(&self) -> String {
-        self.0.safe_filename()
-    }
-    pub(crate) fn content_id(&self) -> Option<String> {
-        self.0.content_id.clone()
-    }
-    pub(crate) fn is_inline(&self) -> bool {
-        self.0.is_inline()
-    }
-    pub(crate) fn is_attachment(&self) -> bool {
-        self.0.attachment
-    }
-    pub(crate) fn size(&self) -> u64 {
-        self.0.content.len() as u64
-    }
-    pub(crate) fn content(&self) -> Result<Blob, Fault> {
-        Ok(Blob::of(self.0.content.clone()))
+        attempt(|host| host.writer_finish(self.handle())).map(Blob::of)
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Message<'m>(pub(crate) &'m BenchMail);
+pub(crate) struct Part(Held);
 
-impl Message<'_> {
-    pub(crate) fn id(&self) -> String {
-        self.0.id.clone()
+impl Part {
+    fn of(handle: Handle) -> Self {
+        Self(Held(handle))
     }
-    pub(crate) fn account(&self) -> String {
-        self.0.account.clone()
+    pub(crate) fn path(&self) -> String {
+        ask(|host| host.part_path(self.0.0)).unwrap_or_default()
     }
-    pub(crate) fn uidl(&self) -> Option<String> {
-        self.0.uidl.clone()
+    pub(crate) fn content_type(&self) -> String {
+        ask(|host| host.part_content_type(self.0.0)).unwrap_or_default()
     }
-    pub(crate) fn sha256(&self) -> String {
-        hex_sha256(&self.0.raw)
+    pub(crate) fn filename(&self) -> Option<String> {
+        ask(|host| host.part_filename(self.0.0)).flatten()
+    }
+    pub(crate) fn safe_filename(&self) -> String {
+        ask(|host| host.part_safe_filename(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn content_id(&self) -> Option<String> {
+        ask(|host| host.part_content_id(self.0.0)).flatten()
+    }
+    pub(crate) fn is_inline(&self) -> bool {
+        ask(|host| host.part_is_inline(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn is_attachment(&self) -> bool {
+        ask(|host| host.part_is_attachment(self.0.0)).unwrap_or_default()
     }
     pub(crate) fn size(&self) -> u64 {
-        self.0.raw.len() as u64
+        ask(|host| host.part_size(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn content(&self) -> Result<Blob, Fault> {
+        attempt(|host| host.part_content(self.0.0)).map(Blob::of)
+    }
+}
+
+/// The one message of the call.
+#[derive(Debug)]
+pub(crate) struct Message<'m>(PhantomData<&'m ()>);
+
+impl Message<'_> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+    pub(crate) fn id(&self) -> String {
+        ask(|host| host.id()).unwrap_or_default()
+    }
+    pub(crate) fn account(&self) -> String {
+        ask(|host| host.account()).unwrap_or_default()
+    }
+    pub(crate) fn uidl(&self) -> Option<String> {
+        ask(|host| host.uidl()).flatten()
+    }
+    pub(crate) fn sha256(&self) -> String {
+        ask(|host| host.sha256()).unwrap_or_default()
+    }
+    pub(crate) fn size(&self) -> u64 {
+        ask(|host| host.size()).unwrap_or_default()
     }
     pub(crate) fn received_ms(&self) -> u64 {
-        self.0.received_ms
+        ask(|host| host.received_ms()).unwrap_or_default()
     }
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        self.header_all(name).into_iter().next()
+        ask(|host| host.header(name)).flatten()
     }
     pub(crate) fn header_all(&self, name: &str) -> Vec<String> {
-        self.0.fields(name).map(str::to_owned).collect()
+        ask(|host| host.header_all(name)).unwrap_or_default()
     }
     pub(crate) fn header_raw(&self, name: &str) -> Vec<Vec<u8>> {
-        self.0.fields(name).map(|value| format!(" {value}").into_bytes()).collect()
+        ask(|host| host.header_raw(name)).unwrap_or_default()
     }
     pub(crate) fn addresses(&self, header: &str) -> Vec<Address> {
-        self.0.addresses(header)
+        ask(|host| host.addresses(header)).unwrap_or_default()
     }
     pub(crate) fn date_ms(&self) -> Option<i64> {
-        self.0.date_ms
+        ask(|host| host.date_ms()).flatten()
     }
     pub(crate) fn body(&self, kind: BodyKind, max_bytes: u32) -> Option<String> {
-        bench::note_parsed();
-        self.0.body(kind, max_bytes as usize)
+        ask(|host| host.body(kind, max_bytes)).flatten()
     }
     pub(crate) fn parts(&self) -> Vec<Part> {
-        bench::note_parsed();
-        self.0.parts.iter().cloned().map(Part).collect()
+        ask(|host| host.parts()).unwrap_or_default().into_iter().map(Part::of).collect()
     }
     pub(crate) fn attachments(&self) -> Vec<Part> {
-        let mut parts = self.parts();
-        parts.retain(Part::is_attachment);
-        parts
+        ask(|host| host.attachments()).unwrap_or_default().into_iter().map(Part::of).collect()
     }
     pub(crate) fn raw(&self) -> Blob {
-        Blob::of(self.0.raw.clone())
+        Blob::of(ask(|host| host.raw()).unwrap_or(Handle::MAX))
     }
     pub(crate) fn labels(&self) -> Vec<String> {
-        self.0.labels.iter().cloned().chain(bench::labels()).collect()
+        ask(|host| host.labels()).unwrap_or_default()
     }
 }
 
-type Fields = Vec<(String, String)>;
-
 pub(crate) fn store(sink: &str, key: &str, content: &Blob, options: Fields) -> Result<String, Fault> {
-    bench::queue_store(sink, key, content.octets(), options)
+    attempt(|host| host.store(sink, key, content.0.0, options))
 }
 pub(crate) fn file_into(sink: &str, mailbox: &str, content: &Blob, options: Fields) -> Result<(), Fault> {
-    let content = content.octets().to_vec();
-    bench::queue_for(sink, Effect::FileInto { sink: sink.into(), mailbox: mailbox.into(), content, options })
+    attempt(|host| host.file_into(sink, mailbox, content.0.0, options))
 }
 pub(crate) fn forward(sink: &str, to: Vec<String>, add_headers: Fields) -> Result<(), Fault> {
-    bench::queue_for(sink, Effect::Forward { sink: sink.into(), to, add_headers })
+    attempt(|host| host.forward(sink, to, add_headers))
 }
 pub(crate) fn send(sink: &str, to: Vec<String>, message: &Blob) -> Result<(), Fault> {
-    bench::queue_for(sink, Effect::Send { sink: sink.into(), to, message: message.octets().to_vec() })
+    attempt(|host| host.send(sink, to, message.0.0))
 }
 pub(crate) fn label(name: &str) -> Result<(), Fault> {
-    bench::queue(Effect::Label(name.to_owned()))
+    attempt(|host| host.label(name))
 }
 pub(crate) fn discard(reason: &str) -> Result<(), Fault> {
-    bench::queue_discard(reason)
+    attempt(|host| host.discard(reason))
 }
 pub(crate) fn quarantine(reason: &str) -> Result<(), Fault> {
-    bench::queue(Effect::Quarantine(reason.to_owned()))
+    attempt(|host| host.quarantine(reason))
 }
 pub(crate) fn stop() {
-    let _ = bench::queue(Effect::Stop);
+    ask(|host| host.stop());
 }
 pub(crate) fn retry_after(seconds: u32) {
-    bench::retry_after(seconds);
+    ask(|host| host.retry_after(seconds));
 }
 
 pub(crate) fn kv_get(key: &str) -> Result<Option<Vec<u8>>, Fault> {
-    bench::kv(|kv| kv.get(key).cloned())
+    attempt(|host| host.kv_get(key))
 }
 pub(crate) fn kv_set(key: &str, value: &[u8]) -> Result<(), Fault> {
-    bench::kv(|kv| {
-        kv.insert(key.to_owned(), value.to_vec());
-    })
+    attempt(|host| host.kv_set(key, value))
 }
 pub(crate) fn kv_delete(key: &str) -> Result<(), Fault> {
-    bench::kv(|kv| {
-        kv.remove(key);
-    })
+    attempt(|host| host.kv_delete(key))
+}
+
+#[derive(Debug)]
+pub(crate) struct Response(Held);
+
+impl Response {
+    pub(crate) fn status(&self) -> u16 {
+        ask(|host| host.response_status(self.0.0)).unwrap_or_default()
+    }
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        ask(|host| host.response_header(self.0.0, name)).flatten()
+    }
+    pub(crate) fn body(&self) -> Blob {
+        Blob::of(ask(|host| host.response_body(self.0.0)).unwrap_or_default())
+    }
+}
+
+pub(crate) fn fetch_get(target: &str, path: &str, headers: Fields) -> Result<Response, Fault> {
+    attempt(|host| host.fetch_get(target, path, headers)).map(|handle| Response(Held(handle)))
+}
+pub(crate) fn fetch_post(target: &str, path: &str, headers: Fields, body: &Blob) -> Result<Response, Fault> {
+    attempt(|host| host.fetch_post(target, path, headers, body.0.0)).map(|handle| Response(Held(handle)))
 }
 
 pub(crate) fn log(level: Level, text: &str, fields: Fields) {
-    bench::log(LogLine { level, text: text.to_owned(), fields });
+    ask(|host| host.log(level, text, fields));
 }

@@ -52,7 +52,7 @@ postroom_sdk::export!(Receipts);
 
 #[cfg(test)]
 mod tests {
-    use postroom_sdk::testing::{Bench, Mail, json};
+    use postroom_bench::{Bench, Mail, json};
 
     use super::*;
 

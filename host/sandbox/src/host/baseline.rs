@@ -1,22 +1,21 @@
 //! The inert baseline: what ordinary guests import from WASI, without any authority behind it.
 //!
 //! The environment and the arguments are empty and stdin is closed. Output goes to the plugin's log. `exit` ends the
-//! call with its code. Random octets come from a seed, the wall clock stands at the time of retrieval, and the
+//! call with its code. Random octets come from a seed (unless `entropy` is granted), the wall clock stands at the time of retrieval, and the
 //! monotonic clock moves only when the guest sleeps, which takes no time: so the same message gives the same plan.
 //!
 //! Why not the stock WASI implementation: it brings files, sockets, an async runtime and real clocks into the
 //! process, and each of them then has to be switched off. What was never linked cannot be switched on.
 
+use postroom_contract::Breach;
 use postroom_mail::{Digest, Timestamp};
+use rustix::rand::{GetRandomFlags, getrandom};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::baseline::wasi::{cli, clocks, io, random};
 use crate::invocation::Invocation;
-use crate::refusal::Breach;
 
-/// Random octets in one call.
-const RANDOM_CAP: u64 = 64 * 1024;
 /// What `check-write` allows: more than the log keeps, so that no guest waits.
 const WRITE_CAP: u64 = 64 * 1024;
 
@@ -44,6 +43,10 @@ pub struct Timer {
 pub(crate) struct Ambience {
     seed: Digest,
     drawn: u64,
+    /// Octets handed out.
+    given: u64,
+    /// Granted: `wasi:random/random` is the system's.
+    entropy: bool,
     now: Timestamp,
     monotonic: u64,
 }
@@ -51,27 +54,65 @@ pub(crate) struct Ambience {
 impl Ambience {
     /// Everything follows from the seed and the time.
     pub(crate) fn new(seed: Digest, now: Timestamp) -> Self {
-        Self { seed, drawn: 0, now, monotonic: 0 }
+        Self { seed, drawn: 0, given: 0, entropy: false, now, monotonic: 0 }
     }
 
-    fn random(&mut self, len: u64) -> Result<Vec<u8>> {
-        if len > RANDOM_CAP {
-            return Err(Breach::Random { limit: RANDOM_CAP, asked: len }.into());
+    /// Whether what is asked for as secure randomness comes from the system. Insecure randomness never does: hash maps
+    /// are seeded with it, and their order is to be the same each time.
+    pub(crate) fn with_entropy(self, entropy: bool) -> Self {
+        Self { entropy, ..self }
+    }
+
+    fn secure(&mut self, len: usize) -> Result<Vec<u8>> {
+        if !self.entropy {
+            return Ok(self.random(len));
         }
-        let len = len as usize;
+        let mut octets = vec![0; len];
+        let mut filled = 0;
+        while filled < octets.len() {
+            let read = getrandom(&mut octets[filled..], GetRandomFlags::empty());
+            filled +=
+                read.map_err(|error| Breach::Host(format!("the system gives no randomness: {error}")))?;
+        }
+        Ok(octets)
+    }
+
+    fn random(&mut self, len: usize) -> Vec<u8> {
         let mut octets = Vec::with_capacity(len + 32);
         while octets.len() < len {
             octets.extend(Digest::of_parts("random/1", &[&self.seed.0, &self.drawn.to_be_bytes()]).0);
             self.drawn += 1;
         }
         octets.truncate(len);
-        Ok(octets)
+        octets
     }
 
     fn random_u64(&mut self) -> u64 {
         let block = Digest::of_parts("random/1", &[&self.seed.0, &self.drawn.to_be_bytes()]).0;
         self.drawn += 1;
         block.iter().take(8).fold(0, |value, octet| value << 8 | u64::from(*octet))
+    }
+}
+
+impl Invocation {
+    /// Counts octets that are about to be drawn.
+    fn count_random(&mut self, len: u64) -> Result<usize> {
+        let (limit, asked) = (self.call.limits.random_octets, self.ambience.given.saturating_add(len));
+        if asked > limit {
+            return Err(Breach::Random { limit, asked }.into());
+        }
+        self.ambience.given = asked;
+        Ok(len as usize)
+    }
+
+    fn random(&mut self, len: u64) -> Result<Vec<u8>> {
+        let len = self.count_random(len)?;
+        Ok(self.ambience.random(len))
+    }
+
+    fn random_u64(&mut self) -> Result<u64> {
+        self.count_random(8)?;
+        Ok(self.ambience.random_u64())
     }
 }
 
@@ -225,8 +266,8 @@ impl io::streams::HostInputStream for Invocation {
 impl Invocation {
     fn print(&mut self, handle: &Resource<Output>, octets: &[u8]) -> StreamResult<()> {
         match self.get(handle)? {
-            Output::Stdout => self.log.stdout(octets),
-            Output::Stderr => self.log.stderr(octets),
+            Output::Stdout => self.call.log.stdout(octets),
+            Output::Stderr => self.call.log.stderr(octets),
         }
         Ok(Ok(()))
     }
@@ -282,27 +323,30 @@ impl io::streams::HostOutputStream for Invocation {
 
 impl random::random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.ambience.random(len)
+        let len = self.count_random(len)?;
+        self.ambience.secure(len)
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.ambience.random_u64())
+        self.count_random(8)?;
+        let octets = self.ambience.secure(8)?;
+        Ok(octets.into_iter().fold(0, |value, octet| value << 8 | u64::from(octet)))
     }
 }
 
 impl random::insecure::Host for Invocation {
     fn get_insecure_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.ambience.random(len)
+        self.random(len)
     }
 
     fn get_insecure_random_u64(&mut self) -> Result<u64> {
-        Ok(self.ambience.random_u64())
+        self.random_u64()
     }
 }
 
 impl random::insecure_seed::Host for Invocation {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        Ok((self.ambience.random_u64(), self.ambience.random_u64()))
+        Ok((self.random_u64()?, self.random_u64()?))
     }
 }
 
@@ -336,5 +380,30 @@ impl clocks::monotonic_clock::Host for Invocation {
     fn subscribe_duration(&mut self, when: u64) -> Result<Resource<Timer>> {
         let due = self.ambience.monotonic.saturating_add(when);
         self.push(Timer { due: Some(due) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ambience(entropy: bool) -> Ambience {
+        Ambience::new(Digest::of(b"seed"), Timestamp(0)).with_entropy(entropy)
+    }
+
+    #[test]
+    fn only_granted_entropy_differs_from_call_to_call() {
+        let drawn = |entropy| ambience(entropy).secure(32).unwrap();
+        assert_eq!(drawn(false), drawn(false));
+        assert_ne!(drawn(true), drawn(true));
+        assert_ne!(drawn(true), drawn(false));
+        assert!(ambience(true).secure(0).unwrap().is_empty());
+        assert_eq!(ambience(true).secure(300).unwrap().len(), 300);
+    }
+
+    #[test]
+    fn hash_maps_are_seeded_from_the_message_even_with_entropy() {
+        assert_eq!(ambience(true).random_u64(), ambience(false).random_u64());
+        assert_eq!(ambience(true).random(16), ambience(false).random(16));
     }
 }

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use postroom_mail::Digest;
+use postroom_contract::Writer;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::plugin::postroom::plugin::{content, types};
-use crate::blob::{Blob, BlobEntry, SEGMENTS, Writer};
+use crate::handles::BlobEntry;
 use crate::invocation::Invocation;
-use crate::refusal::{Breach, Refusal, storage};
-
-/// Octets one `read` returns at most.
-const READ_CAP: u64 = 1 << 20;
+use crate::refusal::Refusal;
 
 impl types::Host for Invocation {
     fn convert_fault(&mut self, refusal: Refusal) -> Result<types::Fault> {
@@ -32,13 +29,12 @@ impl content::HostBlob for Invocation {
 
     fn sha256(&mut self, handle: Resource<BlobEntry>) -> Result<String> {
         let blob = Arc::clone(&self.get(&handle)?.0);
-        Ok(self.digest(&blob)?.to_string())
+        Ok(self.call.digest(&blob)?.to_string())
     }
 
     fn read(&mut self, handle: Resource<BlobEntry>, offset: u64, len: u32) -> Result<Vec<u8>, Refusal> {
         let blob = Arc::clone(&self.get(&handle)?.0);
-        let (cursors, meter) = (&mut self.cursors, &self.meter);
-        Ok(blob.read(offset, u64::from(len).min(READ_CAP), cursors, &|| meter.check_io())?)
+        Ok(self.call.read(&blob, offset, len)?)
     }
 
     fn slice(
@@ -47,41 +43,13 @@ impl content::HostBlob for Invocation {
         offset: u64,
         len: u64,
     ) -> Result<Resource<BlobEntry>, Refusal> {
-        let blob = &self.get(&handle)?.0;
-        let slice = blob.slice(offset, len).ok_or_else(|| {
-            Refusal::invalid(format!("{len} octets from {offset} reach past the end of {}", blob.size()))
-        })?;
+        let blob = Arc::clone(&self.get(&handle)?.0);
+        let slice = self.call.slice(&blob, offset, len)?;
         Ok(self.push(BlobEntry(Arc::new(slice)))?)
     }
 
     fn drop(&mut self, handle: Resource<BlobEntry>) -> Result<()> {
         self.delete(handle)
-    }
-}
-
-impl Invocation {
-    /// The digest of a blob. Of a part of the message it is kept for all steps, so the first to ask does not pay.
-    pub(crate) fn digest(&mut self, blob: &Blob) -> Result<Digest, Breach> {
-        if let Some(digest) = blob.known_digest() {
-            return Ok(digest);
-        }
-        let is_free = blob.is_shared() && self.is_free(blob.size());
-        let (cursors, meter) = (&mut self.cursors, &mut self.meter);
-        let digest = match is_free {
-            true => meter.uncharged(|| blob.digest(cursors, &|| Ok(()))),
-            false => blob.digest(cursors, &|| meter.check_io()),
-        };
-        digest.map_err(|error| storage(&error))
-    }
-
-    /// Refuses content that no effect could carry.
-    fn room(&mut self, handle: &Resource<Writer>, more: u64) -> Result<(), Refusal> {
-        let size = self.get(handle)?.size().saturating_add(more);
-        let allowed = self.effect_octets();
-        match size > allowed {
-            true => Err(Refusal::quota("octets of one content", size, allowed)),
-            false => Ok(()),
-        }
     }
 }
 
@@ -91,30 +59,20 @@ impl content::HostWriter for Invocation {
     }
 
     fn write(&mut self, handle: Resource<Writer>, octets: Vec<u8>) -> Result<(), Refusal> {
-        let (made, allowed) = (self.made + octets.len() as u64, self.limits.made_octets);
-        if made > allowed {
-            return Err(Refusal::quota("octets made by the plugin", made, allowed));
-        }
-        self.room(&handle, octets.len() as u64)?;
-        self.made = made;
-        self.get_mut(&handle)?.write(&octets);
-        Ok(())
+        let (writer, call) = self.get_mut(&handle)?;
+        Ok(call.write(writer, &octets)?)
     }
 
     fn append(&mut self, handle: Resource<Writer>, source: Resource<BlobEntry>) -> Result<(), Refusal> {
         let blob = Arc::clone(&self.get(&source)?.0);
-        self.room(&handle, blob.size())?;
-        match self.get_mut(&handle)?.append(&blob) {
-            true => Ok(()),
-            false => Err(Refusal::quota("pieces of one content", SEGMENTS as u64 + 1, SEGMENTS as u64)),
-        }
+        let (writer, call) = self.get_mut(&handle)?;
+        Ok(call.append(writer, &blob)?)
     }
 
-    /// Takes what was written; the writer starts over, empty.
     fn finish(&mut self, handle: Resource<Writer>) -> Result<Resource<BlobEntry>, Refusal> {
-        self.room(&handle, 0)?;
-        let writer = std::mem::take(self.get_mut(&handle)?);
-        Ok(self.push(BlobEntry(Arc::new(writer.finish())))?)
+        let (writer, call) = self.get_mut(&handle)?;
+        let blob = call.finish(writer)?;
+        Ok(self.push(BlobEntry(Arc::new(blob)))?)
     }
 
     fn drop(&mut self, handle: Resource<Writer>) -> Result<()> {

@@ -14,7 +14,7 @@ impl log::Host for Invocation {
             log::Level::Warn => "warn",
             log::Level::Error => "error",
         };
-        self.log.emit(level, &message, &fields);
+        self.call.log.emit(level, &message, &fields);
         Ok(())
     }
 }

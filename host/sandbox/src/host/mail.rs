@@ -2,67 +2,24 @@
 
 use std::sync::Arc;
 
-use postroom_mail::rules::safe_filename;
+use postroom_contract::{Message, Text};
 use postroom_mail::structure::Node;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use crate::bindings::plugin::postroom::plugin::{mail, types};
-use crate::blob::{Blob, BlobEntry};
+use crate::handles::{BlobEntry, MessageEntry, PartEntry};
 use crate::invocation::Invocation;
-use crate::message::{Message, MessageEntry, PartEntry, ReadError};
-use crate::refusal::{Breach, Refusal};
-
-/// Octets of text `body` returns at most.
-const BODY_CAP: u32 = 8 << 20;
-/// Values of one `header-all`, `header-raw` or `addresses`.
-const VALUES: usize = 1000;
-
-impl From<ReadError> for Breach {
-    fn from(error: ReadError) -> Self {
-        Self::Host(error.to_string())
-    }
-}
+use crate::refusal::Refusal;
 
 impl Invocation {
     fn message(&self, handle: &Resource<MessageEntry>) -> Result<Arc<Message>> {
         Ok(Arc::clone(&self.get(handle)?.0))
     }
 
-    /// The message, with its structure found. Finding it is not charged to the plugin that happens to ask first.
-    fn parsed(&mut self, message: &Message) -> Result<()> {
-        if !message.is_parsed() {
-            self.meter.uncharged(|| message.structure().map(drop)).map_err(Breach::from)?;
-        }
-        if !self.told_flaws && !message.flaws().is_empty() {
-            self.told_flaws = true;
-            self.log.emit("warn", &format!("the message is flawed: {}", message.flaws().join("; ")), &[]);
-        }
-        Ok(())
-    }
-
-    fn node<T>(&self, handle: &Resource<PartEntry>, look: impl FnOnce(&Node) -> T) -> Result<T> {
+    fn node(&self, handle: &Resource<PartEntry>) -> Result<&Node> {
         let part = self.get(handle)?;
-        match part.message.node(part.leaf).map_err(Breach::from)? {
-            Some(node) => Ok(look(node)),
-            None => Err(Breach::Host("a part is gone".to_owned()).into()),
-        }
-    }
-
-    /// Decoding it for the first time is not charged: it is kept for all steps.
-    fn part_content(&mut self, handle: &Resource<PartEntry>) -> Result<Arc<Blob>> {
-        let part = self.get(handle)?;
-        let (message, leaf) = (Arc::clone(&part.message), part.leaf);
-        let encoded =
-            message.node(leaf).map_err(Breach::from)?.map_or(0, |node| node.body_end - node.body_start);
-        let is_free = !message.has_content(leaf) && message.is_free(encoded);
-        let content = match is_free {
-            true => self.meter.uncharged(|| message.content(leaf)),
-            false => message.content(leaf),
-        };
-        let content = content.map_err(Breach::from)?;
-        self.meter.check()?;
-        content.ok_or_else(|| Breach::Host("a part is gone".to_owned()).into())
+        Ok(part.message.part(part.leaf)?)
     }
 
     fn leaves(
@@ -71,14 +28,14 @@ impl Invocation {
         attachments: bool,
     ) -> Result<Vec<Resource<PartEntry>>> {
         let message = self.message(handle)?;
-        self.parsed(&message)?;
-        let mut handles = Vec::new();
-        for leaf in 0..message.leaf_count().map_err(Breach::from)? {
-            if !attachments || message.is_attachment(leaf).map_err(Breach::from)? {
-                handles.push(self.push(PartEntry { message: Arc::clone(&message), leaf })?);
-            }
-        }
-        Ok(handles)
+        let leaves = self.call.leaves(&message, attachments)?;
+        leaves.into_iter().map(|leaf| self.push(PartEntry { message: Arc::clone(&message), leaf })).collect()
+    }
+
+    fn content_of(&mut self, handle: &Resource<PartEntry>) -> Result<Arc<postroom_contract::Blob>> {
+        let PartEntry { message, leaf } = self.get(handle)?;
+        let (message, leaf) = (Arc::clone(message), *leaf);
+        Ok(self.call.part_content(&message, leaf)?)
     }
 }
 
@@ -94,8 +51,7 @@ impl mail::HostMessage for Invocation {
     }
 
     fn uidl(&mut self, handle: Resource<MessageEntry>) -> Result<Option<String>> {
-        let uid = self.message(&handle)?.provenance().uid.to_string();
-        Ok(Some(uid).filter(|uid| !uid.is_empty()))
+        Ok(self.message(&handle)?.uidl())
     }
 
     fn sha256(&mut self, handle: Resource<MessageEntry>) -> Result<String> {
@@ -107,33 +63,28 @@ impl mail::HostMessage for Invocation {
     }
 
     fn received_ms(&mut self, handle: Resource<MessageEntry>) -> Result<u64> {
-        Ok(u64::try_from(self.message(&handle)?.provenance().retrieved.0).unwrap_or(0))
+        Ok(self.message(&handle)?.received_ms())
     }
 
     fn header(&mut self, handle: Resource<MessageEntry>, name: String) -> Result<Option<String>> {
-        Ok(self.message(&handle)?.header().map_err(Breach::from)?.first(&name))
+        Ok(self.message(&handle)?.field(&name)?)
     }
 
     fn header_all(&mut self, handle: Resource<MessageEntry>, name: String) -> Result<Vec<String>> {
-        let mut values = self.message(&handle)?.header().map_err(Breach::from)?.all(&name);
-        values.truncate(VALUES);
-        Ok(values)
+        Ok(self.message(&handle)?.fields(&name)?)
     }
 
     fn header_raw(&mut self, handle: Resource<MessageEntry>, name: String) -> Result<Vec<Vec<u8>>> {
-        let mut values = self.message(&handle)?.header().map_err(Breach::from)?.raw(&name);
-        values.truncate(VALUES);
-        Ok(values)
+        Ok(self.message(&handle)?.raw_fields(&name)?)
     }
 
     fn addresses(&mut self, handle: Resource<MessageEntry>, header: String) -> Result<Vec<types::Address>> {
-        let found = self.message(&handle)?.header().map_err(Breach::from)?.addresses(&header);
-        let found = found.into_iter().take(VALUES);
+        let found = self.message(&handle)?.addresses(&header)?.into_iter();
         Ok(found.map(|address| types::Address { name: address.name, email: address.email }).collect())
     }
 
     fn date_ms(&mut self, handle: Resource<MessageEntry>) -> Result<Option<i64>> {
-        Ok(self.message(&handle)?.header().map_err(Breach::from)?.date().map(|date| date.0))
+        Ok(self.message(&handle)?.date_ms()?)
     }
 
     fn body(
@@ -143,12 +94,11 @@ impl mail::HostMessage for Invocation {
         max: u32,
     ) -> Result<Option<String>> {
         let message = self.message(&handle)?;
-        self.parsed(&message)?;
-        let content_type = match kind {
-            mail::BodyKind::Text => "text/plain",
-            mail::BodyKind::Html => "text/html",
+        let kind = match kind {
+            mail::BodyKind::Text => Text::Plain,
+            mail::BodyKind::Html => Text::Html,
         };
-        Ok(message.text(content_type, max.min(BODY_CAP) as usize).map_err(Breach::from)?)
+        Ok(self.call.body(&message, kind, max)?)
     }
 
     fn parts(&mut self, handle: Resource<MessageEntry>) -> Result<Vec<Resource<PartEntry>>> {
@@ -165,8 +115,7 @@ impl mail::HostMessage for Invocation {
     }
 
     fn labels(&mut self, _: Resource<MessageEntry>) -> Result<Vec<String>> {
-        let Ok(work) = self.work() else { return Ok(Vec::new()) };
-        Ok(work.earlier.iter().chain(&work.queue.labels).map(|label| label.as_str().to_owned()).collect())
+        Ok(self.call.labels())
     }
 
     fn drop(&mut self, handle: Resource<MessageEntry>) -> Result<()> {
@@ -176,41 +125,42 @@ impl mail::HostMessage for Invocation {
 
 impl mail::HostPart for Invocation {
     fn path(&mut self, handle: Resource<PartEntry>) -> Result<String> {
-        self.node(&handle, |node| node.path.clone())
+        Ok(self.node(&handle)?.path.clone())
     }
 
     fn content_type(&mut self, handle: Resource<PartEntry>) -> Result<String> {
-        self.node(&handle, |node| node.content_type.clone())
+        Ok(self.node(&handle)?.content_type.clone())
     }
 
     fn filename(&mut self, handle: Resource<PartEntry>) -> Result<Option<String>> {
-        self.node(&handle, |node| node.filename.clone())
+        Ok(self.node(&handle)?.filename.clone())
     }
 
     fn safe_filename(&mut self, handle: Resource<PartEntry>) -> Result<String> {
-        self.node(&handle, |node| safe_filename(node.filename.as_deref(), &node.content_type, &node.path))
+        let part = self.get(&handle)?;
+        Ok(part.message.safe_filename(part.leaf)?)
     }
 
     fn content_id(&mut self, handle: Resource<PartEntry>) -> Result<Option<String>> {
-        self.node(&handle, |node| node.content_id.clone())
+        Ok(self.node(&handle)?.content_id.clone())
     }
 
     fn is_inline(&mut self, handle: Resource<PartEntry>) -> Result<bool> {
         let part = self.get(&handle)?;
-        Ok(part.message.is_inline(part.leaf).map_err(Breach::from)?)
+        Ok(part.message.is_inline(part.leaf)?)
     }
 
     fn is_attachment(&mut self, handle: Resource<PartEntry>) -> Result<bool> {
         let part = self.get(&handle)?;
-        Ok(part.message.is_attachment(part.leaf).map_err(Breach::from)?)
+        Ok(part.message.is_attachment(part.leaf)?)
     }
 
     fn size(&mut self, handle: Resource<PartEntry>) -> Result<u64> {
-        Ok(self.part_content(&handle)?.size())
+        Ok(self.content_of(&handle)?.size())
     }
 
     fn content(&mut self, handle: Resource<PartEntry>) -> Result<Resource<BlobEntry>, Refusal> {
-        let content = self.part_content(&handle)?;
+        let content = self.content_of(&handle)?;
         Ok(self.push(BlobEntry(content))?)
     }
 

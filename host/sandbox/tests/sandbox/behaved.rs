@@ -114,6 +114,10 @@ impl KvRead for Seen {
             _ => Ok(None),
         }
     }
+
+    fn total(&self, _: &str) -> Result<u64, String> {
+        Ok(10)
+    }
 }
 
 #[test]

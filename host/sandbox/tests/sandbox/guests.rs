@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use postroom_mail::{Digest, LogLine, Name, Octets, Provenance, Timestamp, Uid};
 use postroom_sandbox::{
-    Component, Grants, InvokeError, KvRead, Limits, LoadError, Message, Mime, NoKv, Outcome, Plugin, Sandbox,
-    SandboxConfig, SinkKind, StepConfig,
+    Component, Grants, InvokeError, KvRead, Limits, LoadError, Message, Mime, NoKv, Outcome, Parser, Plugin,
+    Sandbox, SandboxConfig, SinkKind, StepConfig,
 };
 
 /// Builds all guests in a target directory of their own. Settings of the outer build must not leak in.
@@ -59,7 +59,7 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) fn all_grants() -> Grants {
     let sinks = [("vault", SinkKind::Object), ("home", SinkKind::Mailbox), ("relay", SinkKind::Transport)];
     let sinks: BTreeMap<_, _> = sinks.into_iter().map(|(sink, kind)| (name(sink), kind)).collect();
-    Grants { sinks, discard: true, kv: true }
+    Grants { sinks, discard: true, kv: true, ..Grants::default() }
 }
 
 /// A step with everything granted.
@@ -90,7 +90,7 @@ pub(crate) fn message(octets: &[u8], mime: Option<Arc<Mime>>) -> Arc<Message> {
         retrieved: RETRIEVED,
     };
     let octets: Arc<dyn Octets> = Arc::new(octets.to_vec());
-    Arc::new(Message::new(provenance, octets, mime))
+    Arc::new(Message::new(provenance, octets, mime.map(|mime| mime as Arc<dyn Parser>)))
 }
 
 pub(crate) const PLAIN: &[u8] =

@@ -164,7 +164,7 @@ fn what_fails_in_the_host_is_not_blamed_on_the_plugin() {
 
 #[test]
 fn more_calls_than_the_pool_holds_are_told_to_come_back() {
-    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 1 }).unwrap();
+    let sandbox = Sandbox::new(&SandboxConfig { cache_dir: None, concurrency: 1, fuel: false }).unwrap();
     if sandbox.allocation() == Allocation::OnDemand {
         return;
     }

@@ -2,8 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
 
+mod abi;
 mod behaved;
+mod bombs;
+#[path = "../../../../tests/guests/busy.rs"]
+mod busy;
+mod compiling;
+mod fetching;
+mod gallery;
 mod guests;
 mod hostile;
 mod loading;
 mod parser;
+mod replay;
+mod soak;
+mod wat;

@@ -17,6 +17,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_parked_optional_effect_does_not(factory()).await;
     a_retried_effect_waits_for_its_time(factory()).await;
     what_waits_can_be_made_due_now(factory()).await;
+    messages_of_an_account_can_be_made_due_and_others_stay(factory()).await;
     a_message_put_back_loses_no_attempt(factory()).await;
     a_held_effect_loses_no_attempt(factory()).await;
     released_messages_are_due_again(factory()).await;
@@ -25,6 +26,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
     state_of_steps_is_committed_with_the_plan(factory()).await;
+    the_octets_of_a_steps_state_are_its_keys_and_values(factory()).await;
     the_next_due_time_is_the_least(factory()).await;
 }
 
@@ -79,6 +81,17 @@ async fn what_waits_can_be_made_due_now(spool: Fresh) {
     assert_eq!(spool.expedite(NOW).await.unwrap(), 1);
     assert_eq!(spool.expedite(NOW).await.unwrap(), 0, "nothing waits any more");
     assert_eq!(lease_one(&*spool, NOW).await.attempt, 2, "attempts stay counted");
+}
+
+async fn messages_of_an_account_can_be_made_due_and_others_stay(spool: Fresh) {
+    admit(&*spool, "u", b"octets").await;
+    let lease = lease_one(&*spool, NOW).await;
+    spool.put_back(lease, Timestamp(9000), "paused".into(), NOW).await.unwrap();
+    assert_eq!(spool.hasten(&[name("other")], NOW).await.unwrap(), 0);
+    assert!(spool.lease_messages(9, NOW).await.unwrap().is_empty(), "another account's stay");
+    assert_eq!(spool.hasten(&[name("other"), name("shop")], NOW).await.unwrap(), 1);
+    assert_eq!(spool.hasten(&[name("shop")], NOW).await.unwrap(), 0, "it is due already");
+    assert_eq!(lease_one(&*spool, NOW).await.attempt, 1);
 }
 
 async fn a_message_put_back_loses_no_attempt(spool: Fresh) {
@@ -331,6 +344,26 @@ async fn state_of_steps_is_committed_with_the_plan(spool: Fresh) {
     }
     assert_eq!(spool.kv_get("home/step/shop", "1").unwrap().as_deref(), Some(&b"x"[..]));
     assert_eq!(spool.kv_get("home/step/other", "1").unwrap(), None);
+}
+
+async fn the_octets_of_a_steps_state_are_its_keys_and_values(spool: Fresh) {
+    let scope = "home/step/shop";
+    assert_eq!(spool.kv_total(scope).unwrap(), 0);
+    let large = vec![0_u8; 100_000];
+    for (uid, key, value, expected) in [
+        ("1", "one", Some(&b"12345"[..]), 8),
+        // Octets of the key, not characters, and of a value that is text to nobody.
+        ("2", "\u{fc}\u{4e2d}", Some(b"\0\xff"), 8 + 7),
+        ("3", "one", Some(b""), 3 + 7),
+        ("4", "large", Some(&large), 3 + 7 + 100_005),
+        ("5", "large", None, 3 + 7),
+    ] {
+        admit(&*spool, uid, b"octets").await;
+        let lease = lease_one(&*spool, NOW).await;
+        let kv = vec![write(scope, key, value), write("home/step/other", uid, Some(b"of another scope"))];
+        spool.plan(lease, Plan { kv, ..plan(Vec::new()) }, NOW).await.unwrap();
+        assert_eq!(spool.kv_total(scope).unwrap(), expected, "{key:?}");
+    }
 }
 
 async fn the_next_due_time_is_the_least(spool: Fresh) {

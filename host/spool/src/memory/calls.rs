@@ -340,6 +340,17 @@ impl Spool for MemorySpool {
         Ok(waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min())
     }
 
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64> {
+        let mut state = self.state();
+        let held = |message: &&mut Message| {
+            message.state == MessageState::Spooled
+                && message.due > now
+                && accounts.contains(&message.provenance.account)
+        };
+        let hastened = state.messages.iter_mut().filter(held).map(|message| message.due = now);
+        Ok(hastened.count() as u64)
+    }
+
     async fn expedite(&self, now: Timestamp) -> Result<u64> {
         let mut state = self.state();
         let mut hastened = 0;
@@ -358,6 +369,12 @@ impl Spool for MemorySpool {
 
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.state().kv.get(&(scope.to_owned(), key.to_owned())).cloned())
+    }
+
+    fn kv_total(&self, scope: &str) -> Result<u64> {
+        let state = self.state();
+        let own = state.kv.iter().filter(|((of, _), _)| of == scope);
+        Ok(own.map(|((_, key), value)| (key.len() + value.len()) as u64).sum())
     }
 
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {

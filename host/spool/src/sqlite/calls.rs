@@ -286,8 +286,17 @@ impl Spool for SqliteSpool {
         self.write("spool.expedite", move |unit| upkeep::expedite(unit, now)).await
     }
 
+    async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64> {
+        let accounts = accounts.to_vec();
+        self.write("spool.hasten", move |unit| upkeep::hasten(unit, &accounts, now)).await
+    }
+
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>> {
         self.readers.with(|sql| questions::kv_get(sql, scope, key))
+    }
+
+    fn kv_total(&self, scope: &str) -> Result<u64> {
+        self.readers.with(|sql| questions::kv_total(sql, scope))
     }
 
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {

@@ -246,3 +246,12 @@ pub(super) fn kv_get(sql: &Connection, scope: &str, key: &str) -> Outcome<Option
     let mut query = sql.prepare_cached("SELECT value FROM kv WHERE scope = ?1 AND key = ?2")?;
     Ok(query.query_row(params![scope, key], |row| row.get(0)).optional()?)
 }
+
+/// Octets of a step's state. Reads its rows, but not their values: SQLite knows the length of a value without it.
+pub(super) fn kv_total(sql: &Connection, scope: &str) -> Outcome<u64> {
+    let mut query = sql.prepare_cached(
+        "SELECT coalesce(sum(octet_length(key) + octet_length(value)), 0) FROM kv WHERE scope = ?1",
+    )?;
+    let octets: i64 = query.query_row(params![scope], |row| row.get(0))?;
+    Ok(u64::try_from(octets).unwrap_or(0))
+}

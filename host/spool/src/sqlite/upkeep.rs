@@ -1,7 +1,7 @@
 //! Frees the disk from bodies nobody needs any more. Owns the decision which segment goes; never touches a body whose
 //! message is not ended.
 
-use postroom_mail::Timestamp;
+use postroom_mail::{AccountId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fault::{Fault, Outcome};
@@ -155,6 +155,18 @@ pub(super) fn expedite(unit: &mut Unit<'_>, now: Timestamp) -> Outcome<u64> {
     let mut hastened = 0;
     for update in [messages, effects] {
         hastened += unit.sql.prepare_cached(update)?.execute([now.0])?;
+    }
+    Ok(hastened as u64)
+}
+
+/// Every message of these accounts that waits becomes due.
+pub(super) fn hasten(unit: &mut Unit<'_>, accounts: &[AccountId], now: Timestamp) -> Outcome<u64> {
+    let mut update = unit.sql.prepare_cached(
+        "UPDATE messages SET due = ?1 WHERE state = 'spooled' AND due > ?1 AND account = ?2",
+    )?;
+    let mut hastened = 0;
+    for account in accounts {
+        hastened += update.execute(params![now.0, account.as_str()])?;
     }
     Ok(hastened as u64)
 }

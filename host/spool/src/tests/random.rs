@@ -408,6 +408,7 @@ impl Pair {
         assert_eq!(one.next_due(&sinks).await.unwrap(), two.next_due(&sinks).await.unwrap());
         assert_eq!(one.usage().await.unwrap(), two.usage().await.unwrap());
         assert_eq!(one.kv_get("scope", "key").unwrap(), two.kv_get("scope", "key").unwrap());
+        assert_eq!(one.kv_total("scope").unwrap(), two.kv_total("scope").unwrap());
         assert_eq!(one.accounts().await.unwrap(), two.accounts().await.unwrap());
         for account in [None, Some(&name("shop")), Some(&name("home"))] {
             let counts = one.counts(account).await.unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postroom_pop3::Mechanism;
+use postroom_sandbox::CompileLimits;
 use postroom_spool::DeletePolicy;
 
 use super::*;
@@ -35,6 +36,7 @@ fn every_documented_default_holds() {
             spool: 10 << 30,
             waiting: 100_000,
             in_flight: 256 << 20,
+            compile: CompileLimits::default(),
         }
     );
     assert_eq!(config.log, LogConfig { level: "info".into(), format: LogFormat::Text });
@@ -65,12 +67,15 @@ fn every_documented_default_holds() {
         name: name("archive"),
         plugin: PluginRef::Bundled("archive".into()),
         sha256: None,
-        grants: Grants { sinks: vec![name("vault")], discard: false, kv: false },
+        signed_by: None,
+        grants: Grants { sinks: vec![name("vault")], ..Grants::default() },
         settings: serde_json::json!({ "sink": "vault" }),
         required: true,
         when: When::default(),
         on_error: OnError { retry: None, then: Then::Quarantine },
         limits: postroom_sandbox::Limits::default(),
+        breaker: BreakerConfig { failures: 20, within: 5 * MINUTE, fall_back: true },
+        shadow: None,
     };
     assert_eq!(config.pipelines, BTreeMap::from([(name("main"), PipelineConfig { steps: vec![step] })]));
     assert!(matches!(config.sinks.get(&name("vault")), Some(SinkConfig::Directory(_))));
@@ -91,6 +96,8 @@ fn everything_that_is_written_arrives() {
         spool = "2 GiB"
         waiting = 500
         in_flight = "64 MiB"
+        compile_cpu = "60s"
+        compile_memory = "2 GiB"
         [accounts.shop]
         host = "mail.example"
         tls = "starttls"
@@ -121,7 +128,11 @@ fn everything_that_is_written_arrives() {
         grants = { sinks = ["box", "box"], discard = true, kv = true }
         when = { account = "shop", label = ["A", "b"], not_label = "junk" }
         on_error = { retry = "5d", then = "skip" }
-        limits = { memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000 }
+        limits = { memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000, handles = 99, table_elements = 98, random_octets = "97 B", log_rate = "96 KiB", kv_ops = 95 }
+        breaker = { failures = 3, within = "1h", fall_back = false }
+        shadow = "./mine/next.wasm"
+        shadow_sha256 = "00000000000000000000000000000000000000000000000000000000000000fe"
+        shadow_settings = { number = 4 }
         [pipelines.p.steps.settings]
         since = 2026-01-02
         number = -3
@@ -151,6 +162,7 @@ fn everything_that_is_written_arrives() {
             spool: 2 << 30,
             waiting: 500,
             in_flight: 64 << 20,
+            compile: CompileLimits { cpu: Duration::from_secs(60), memory: 2 << 30 },
         }
     );
     assert_eq!(config.log, LogConfig { level: "postroom=debug".into(), format: LogFormat::Json });
@@ -181,7 +193,15 @@ fn everything_that_is_written_arrives() {
     assert_eq!(step.name, name("My-Filter"));
     assert_eq!(step.plugin, PluginRef::File(files.path("mine/My Filter.wasm")));
     assert_eq!(step.sha256.map(|digest| digest.0[31]), Some(255));
-    assert_eq!(step.grants, Grants { sinks: vec![name("box")], discard: true, kv: true });
+    assert_eq!(step.breaker, BreakerConfig { failures: 3, within: 60 * MINUTE, fall_back: false });
+    let shadow = step.shadow.as_ref().unwrap();
+    assert_eq!(shadow.plugin, PluginRef::File(files.path("mine/next.wasm")));
+    assert_eq!(shadow.sha256.map(|digest| digest.0[31]), Some(254));
+    assert_eq!(shadow.settings, Some(serde_json::json!({ "number": 4 })));
+    assert_eq!(
+        step.grants,
+        Grants { sinks: vec![name("box")], discard: true, kv: true, ..Grants::default() }
+    );
     let label = |text| Label::new(text).unwrap();
     let when = When {
         account: vec![name("shop")],
@@ -191,6 +211,8 @@ fn everything_that_is_written_arrives() {
     assert_eq!(step.when, when);
     assert_eq!(step.on_error, OnError { retry: Some(5 * DAY), then: Then::Skip });
     assert_eq!((step.limits.memory, step.limits.effects, step.limits.log_octets), (32 << 20, 3, 1000));
+    let more = (step.limits.handles, step.limits.table_elements, step.limits.random_octets);
+    assert_eq!((more, step.limits.log_rate, step.limits.kv_ops), ((99, 98, 97), 96 << 10, 95));
     assert_eq!((step.limits.cpu, step.limits.wall), (Duration::from_secs(1), Duration::from_secs(10)));
     let settings =
         serde_json::json!({ "since": "2026-01-02", "number": -3, "half": 0.5, "list": [1, "two"] });
@@ -229,10 +251,13 @@ fn the_state_is_where_it_is_configured_else_where_the_service_manager_says() {
 #[test]
 fn a_plugin_with_a_slash_or_the_ending_is_a_file() {
     let base = Path::new("/etc/postroom");
-    assert_eq!(PluginRef::parse("filter", base), PluginRef::Bundled("filter".into()));
-    assert_eq!(PluginRef::parse("mine.wasm", base), PluginRef::File("/etc/postroom/mine.wasm".into()));
-    assert_eq!(PluginRef::parse("./mine", base), PluginRef::File("/etc/postroom/mine".into()));
-    assert_eq!(PluginRef::parse("/opt/mine", base), PluginRef::File("/opt/mine".into()));
+    assert_eq!(PluginRef::parse("filter", base).unwrap(), PluginRef::Bundled("filter".into()));
+    assert_eq!(
+        PluginRef::parse("mine.wasm", base).unwrap(),
+        PluginRef::File("/etc/postroom/mine.wasm".into())
+    );
+    assert_eq!(PluginRef::parse("./mine", base).unwrap(), PluginRef::File("/etc/postroom/mine".into()));
+    assert_eq!(PluginRef::parse("/opt/mine", base).unwrap(), PluginRef::File("/opt/mine".into()));
 }
 
 #[test]

@@ -455,7 +455,7 @@ postroom.toml:1:1: there is no key `colour` in the configuration
   |
 1 | colour = …
   | ^^^^^^
-  = possible here: state, never_delete, limits, accounts, sinks, pipelines, log
+  = possible here: state, never_delete, limits, accounts, sinks, fetch, pipelines, log
 
 postroom.toml:2:22: `limits.workers` must be a whole number, not a text
   |
@@ -491,5 +491,50 @@ postroom.toml:14:1: there is no key `plugn` in step 1 of `pipelines.main`
 14 | plugn = …
    | ^^^^^
    = did you mean `plugin`?"#,
+    );
+}
+
+#[test]
+fn mistakes_of_a_target_are_shown_where_they_are_and_its_url_is_not() {
+    let fetch = |lines: &str| with("[[pipelines", &format!("[fetch.crm]\n{lines}\n\n[[pipelines"));
+    mistake(
+        &fetch("url = \"https://crm.example/\"\nmethod = [\"get\"]"),
+        r#"postroom.toml:12:1: there is no key `method` in `fetch.crm`
+   |
+12 | method = […]
+   | ^^^^^^
+   = did you mean `methods`?"#,
+    );
+    mistake(
+        &fetch(&format!("url = \"https://me:{CANARY}@crm.example/\"")),
+        r#"postroom.toml:11:7: target `crm`: `url` may not hold a user or a password
+   |
+11 | url = …
+   |       ^
+   = `headers` or `bearer` refer to credentials"#,
+    );
+    mistake(
+        &fetch(&format!("url = \"https://crm.example/\"\nheaders = {{ Authorization = \"{CANARY}\" }}")),
+        r#"postroom.toml:12:29: `fetch.crm.headers.Authorization`: a secret is never written into the configuration itself
+   |
+12 | headers = { Authorization = … }
+   |                             ^
+   = write { file = "secrets/NAME" }, { env = "NAME" }, { command = ["program", "argument"] } or { credential = "NAME" }"#,
+    );
+    mistake(
+        &fetch("url = \"https://crm.example/\"\nprivate = [\"10.1.2.3/24\"]"),
+        r#"postroom.toml:12:12: `fetch.crm.private.0`: "10.1.2.3/24" does not begin its block
+   |
+12 | private = […]
+   |            ^
+   = did you mean "10.1.2.0/24"?"#,
+    );
+    mistake(
+        &with("sinks = [\"vault\"]", "sinks = [\"vault\"], fetch = [\"crm\"]"),
+        r#"postroom.toml:12:40: there is no target `crm` to fetch from
+   |
+12 | grants = { sinks = […], fetch = ["crm"] }
+   |                                  ^^^^^
+   = define it: [fetch.crm]"#,
     );
 }

@@ -1,0 +1,5 @@
+;; Describes itself with three hundred thousand octets.
+(memory (export "memory") 8)
+(func (export "describe") (result i32)
+  (memory.fill (i32.const 65536) (i32.const 32) (i32.const 300000))
+  (i32.store (i32.const 16) (i32.const 65536)) (i32.store (i32.const 20) (i32.const 300000)) (i32.const 16))

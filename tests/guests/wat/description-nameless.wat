@@ -1,0 +1,2 @@
+;; Has no name.
+(data (i32.const 4096) "[\"name\"]")

@@ -1,0 +1,5 @@
+;; Uses a message as a blob.
+(import "content" "[method]blob.size" (func $size (param i32) (result i64)))
+(func (export "handle") (param i32) (result i32)
+  (drop (call $size (local.get 0)))
+  (call $drop-message (local.get 0)) (i32.const 48))

@@ -1,0 +1,3 @@
+;; Calls itself while it starts.
+(func $start (call $start) (call $start))
+(start $start)

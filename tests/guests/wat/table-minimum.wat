@@ -1,0 +1,2 @@
+;; Wants a table of ten million.
+(table 10000000 funcref)

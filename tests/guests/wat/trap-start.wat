@@ -1,0 +1,3 @@
+;; Traps while it starts.
+(func $start unreachable)
+(start $start)
