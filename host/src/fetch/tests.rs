@@ -83,7 +83,12 @@ const HERE: &str = "private = [\"127.0.0.0/8\", \"::1\"]\n";
 fn secret(directory: &Path, file: &str, text: &str) {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new().write(true).create(true).mode(0o600).open(directory.join(file));
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(directory.join(file));
     file.unwrap().write_all(text.as_bytes()).unwrap();
 }
 
@@ -347,7 +352,8 @@ async fn calls_beyond_the_connections_of_a_target_wait_their_turn() {
     let targets = server.targets(&format!("{HERE}connections = 1\ntimeout = \"200ms\"\n"));
     let (one, two) = (get("one"), FetchRequest { within: Duration::from_millis(100), ..get("two") });
     let (first, second) = tokio::join!(call(&targets, &one), call(&targets, &two));
-    (unavailable(first), unavailable(second));
+    unavailable(first);
+    unavailable(second);
     assert_eq!(server.asked().len(), 1, "the second had no connection while it waited");
 }
 
