@@ -49,6 +49,7 @@ fn the_dependency_rules_hold() {
     assert_eq!(of("postroom-dial"), none, "connections know no protocol");
     assert_eq!(of("postroom-oauth"), mail, "only the rule that makes texts safe to show");
     assert_eq!(of("postroom-seen"), none, "foreign formats are their own");
+    assert_eq!(of("postroom-oci"), mail, "registries know no configuration");
     assert_eq!(of("postroom-practice"), none, "practice servers know nothing of the host");
     assert_eq!(of("postroom-failpoint"), none);
     assert_eq!(of("postroom-spool"), BTreeSet::from(["postroom-failpoint", "postroom-mail"]));

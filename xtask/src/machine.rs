@@ -23,19 +23,24 @@ const SERVERS: [(&str, &str); 8] = [
 
 /// Adds the wasm target when it is missing.
 pub(crate) fn ensure_wasm_target() -> Result<()> {
+    ensure_target(WASM)
+}
+
+/// Adds a target of the compiler when it is missing.
+pub(crate) fn ensure_target(target: &str) -> Result<()> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let printed = Command::new(rustc)
-        .args(["--print", "target-libdir", "--target", WASM])
+        .args(["--print", "target-libdir", "--target", target])
         .output()
         .context("cannot run rustc")?;
     if printed.status.success() && Path::new(String::from_utf8_lossy(&printed.stdout).trim()).is_dir() {
         return Ok(());
     }
-    println!("adding the target {WASM}");
-    let added = Command::new("rustup").args(["target", "add", WASM]).status();
+    println!("adding the target {target}");
+    let added = Command::new("rustup").args(["target", "add", target]).status();
     match added {
         Ok(status) if status.success() => Ok(()),
-        _ => bail!("the target {WASM} is missing and rustup could not add it: rustup target add {WASM}"),
+        _ => bail!("the target {target} is missing and rustup could not add it: rustup target add {target}"),
     }
 }
 

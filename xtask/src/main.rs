@@ -1,4 +1,4 @@
-//! Chores that need more than one cargo command: `cargo xtask demo`, `cargo xtask test` and `cargo xtask chaos`.
+//! Chores that need more than one cargo command: `cargo xtask demo`, `test`, `chaos` and `bench`.
 //!
 //! Owns what must be on the machine first (the wasm target, the servers the tests talk to). Holds no test and no logic of
 //! the project's.
@@ -14,7 +14,8 @@ const USAGE: &str = "usage:
   cargo xtask demo [ARGS]   build everything and run `postroom demo` on the mails in examples/mail
   cargo xtask test [--full] install what the tests need, then check format, lints, and run every test; with --full every
                             crash point of the simulation and the kill suite, of which it else takes a sample
-  cargo xtask chaos [ARGS]  kill the program at random under load and count every mail; see `cargo xtask chaos --help`";
+  cargo xtask chaos [ARGS]  kill the program at random under load and count every mail; see `cargo xtask chaos --help`
+  cargo xtask bench         measure what a call of a plugin costs, beside a peer";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
             Some(other) => Err(anyhow!("`test` does not know {other}; it takes --full")),
         },
         Some("chaos") => chaos(&args.collect::<Vec<_>>()),
+        Some("bench") => bench(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
@@ -91,6 +93,17 @@ fn chaos(args: &[String]) -> Result<()> {
     let run = ["run", "--quiet", "--package", "postroom-tests", "--bin", "chaos", "--locked", "--"];
     let error = Command::new(cargo()).args(run).args(args).exec();
     Err(error).context("cannot run cargo")
+}
+
+/// The peer's plugins are core modules, which have a target of their own.
+fn bench() -> Result<()> {
+    machine::ensure_wasm_target()?;
+    machine::ensure_target("wasm32-unknown-unknown")?;
+    let status = Command::new(cargo()).args(["bench", "--locked"]).current_dir("bench").status();
+    if !status.context("cannot run cargo")?.success() {
+        bail!("the benchmark failed");
+    }
+    Ok(())
 }
 
 fn cargo() -> String {
