@@ -61,9 +61,10 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
     }
 }
 
-/// A sandbox that asks no configuration.
+/// A sandbox that asks no configuration. Whoever waits for it can end it, so compiling may take as long as can be configured.
 fn sandbox() -> Result<Sandbox, Failure> {
-    setup::sandbox(compiled::of_user().as_deref(), 1, CompileLimits::default())
+    let limits = CompileLimits { cpu: CompileLimits::MAX.cpu, ..CompileLimits::default() };
+    setup::sandbox(compiled::of_user().as_deref(), 1, limits)
 }
 
 /// The octets of a plugin as it is named on the command line.
