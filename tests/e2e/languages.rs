@@ -20,6 +20,9 @@ use crate::support::{ARCHIVE, Bench, account, authority, maildrop};
 /// What building leaves behind; the rest of a project is its sources.
 const MADE: [&str; 4] = ["node_modules", ".venv", "dist", "__pycache__"];
 
+/// A debug build compiles an interpreter for longer than the default allows.
+const PATIENCE: &str = "[limits]\ncompile_cpu = \"120s\"\n";
+
 const PAPERS: &str = "[sinks.papers]\ntype = \"directory\"\npath = \"papers\"\n";
 
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +181,7 @@ async fn works(language: Language) {
     let mails = ["plan.eml", "too-large.eml", "newsletter.eml"];
     let server = maildrop(&identity, mails.iter().map(|name| fixture(language, name)).collect()).await;
     std::fs::copy(component, bench.path("vip.wasm")).expect("a copy");
-    let account = account("home", server.addr().port(), "");
+    let account = format!("{PATIENCE}{}", account("home", server.addr().port(), ""));
     bench.config(&format!("{account}{PAPERS}{}{ARCHIVE}", step(GRANTED)));
 
     let (run, summary) = bench.once().await;

@@ -22,8 +22,8 @@ impl Bench {
     /// An empty directory. The cache of compiled plugins is shared between tests; nothing else is.
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        let shared = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
-        std::fs::create_dir_all(&shared).expect("the shared cache");
+        let shared = caches().join("postroom/compiled");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&shared).expect("the shared cache");
         std::fs::DirBuilder::new().mode(0o700).create(dir.path().join("state")).expect("the state directory");
         symlink(&shared, dir.path().join("state/compiled")).expect("the link to the cache");
         let bench = Self { dir };

@@ -90,7 +90,7 @@ impl Project {
         {
             check_target(&self.directory)?;
         }
-        self.run(command, "does not build")?;
+        self.run(command, "does not build", "what it printed above says where the mistake is")?;
         let path = self.component();
         fs::read(&path).map_err(|error| {
             let text = format!("the build ended well, but left no component at {}: {error}", path.display());
@@ -102,11 +102,13 @@ impl Project {
     /// Runs its own tests; `false` when it has none.
     pub(super) fn test(&self) -> Result<bool, Failure> {
         let Some(test) = &self.manifest.test else { return Ok(false) };
-        self.run(&test.command, "does not pass its own tests").map(|()| true)
+        let hint = "what it printed above says where; if a fixture differs and the new decision is right, \
+                    `postroom plugin test --bless` writes it down";
+        self.run(&test.command, "does not pass its own tests", hint).map(|()| true)
     }
 
     /// What the command prints goes to the error output as it comes: a long build is seen to move.
-    fn run(&self, command: &[String], fails: &str) -> Result<(), Failure> {
+    fn run(&self, command: &[String], fails: &str, hint: &str) -> Result<(), Failure> {
         let Some((program, words)) = command.split_first() else {
             let text = format!("a command in {} is empty", self.directory.join(MANIFEST).display());
             return Err(Failure::new(Exit::Data, anyhow::anyhow!(text)));
@@ -125,8 +127,7 @@ impl Project {
             return Ok(());
         }
         let text = format!("the plugin {fails}: `{line}` ended with {status}");
-        Err(Failure::new(Exit::Data, anyhow::anyhow!(text))
-            .hint("what it printed above says where the mistake is"))
+        Err(Failure::new(Exit::Data, anyhow::anyhow!(text)).hint(hint))
     }
 }
 
