@@ -188,6 +188,7 @@ mod tests {
             spool: u64::MAX,
             waiting: u64::MAX,
             in_flight: u64::MAX,
+            compile: postroom_sandbox::CompileLimits::default(),
         }
     }
 
