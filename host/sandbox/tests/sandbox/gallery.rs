@@ -408,6 +408,32 @@ fn bombs_do_not_go_off() {
     visit_in(&Sandbox::with_compiler(&config, compiler(limits)).expect("a sandbox"), BOMBS);
 }
 
+/// A sandbox is told of no sink but those granted: another step's sink, and one that nobody has, are answered alike.
+#[test]
+fn a_sink_of_somebody_else_is_answered_like_one_that_is_not_there() {
+    let plugin = HOSTILE.admit(config("sinks")).expect("admitted");
+    let outcome = plugin.handle(&message(PLAIN, None), &[], &no_kv()).expect("answers, not traps");
+    let answers = |sink: &str| -> Vec<String> {
+        let about = outcome.log.iter().filter(|line| line.message.contains(&format!(" {sink:?}: ")));
+        about.map(|line| line.message.replace(sink, "SINK")).collect()
+    };
+    let (theirs, nobodys) = (answers("theirs"), answers("nobodys"));
+    assert_eq!(theirs.len(), 4);
+    assert!(theirs.iter().all(|answer| answer.contains("denied: grants = { sinks = [")), "{theirs:?}");
+    // The line that would grant it lists sinks in order, so only the place of the name differs.
+    let sorted = |answers: Vec<String>| -> Vec<Vec<char>> {
+        let letters = answers.into_iter().map(|answer| answer.chars().collect::<Vec<_>>());
+        letters
+            .map(|mut letters| {
+                letters.sort_unstable();
+                letters
+            })
+            .collect()
+    };
+    assert_eq!(sorted(theirs), sorted(nobodys));
+    assert!(outcome.effects.is_empty());
+}
+
 /// The list, and that it is one: every guest has a name of its own, every text guest is in it.
 #[test]
 fn the_gallery_is_complete() {
