@@ -115,7 +115,9 @@ pub fn read(plugin: &PluginRef, signed_by: Option<&Name>, config: &Config) -> Re
 /// # Errors
 /// As [`read`].
 pub fn read_alone(plugin: &PluginRef) -> Result<Vec<u8>, OriginError> {
-    let kept = std::env::temp_dir().join(format!("postroom-pulled-{}", std::process::id()));
+    let directory = tempfile::tempdir()
+        .map_err(|source| OriginError::Unreadable { path: std::env::temp_dir(), source })?;
+    let kept = directory.path().join("pulled");
     let registries = Registries { configured: &BTreeMap::new(), base: Path::new("."), kept };
     read_with(plugin, None, &BTreeMap::new(), &registries)
 }
