@@ -1,7 +1,8 @@
 //! Where verbs that keep no state find plugins compiled: in the state of a configuration when it is there, else in the
 //! user's own cache. Compiling one that brings an interpreter along takes many seconds.
 //!
-//! What lies there is run as machine code: a directory that another user could write to is not used.
+//! What lies there is run as machine code: a directory that another user could write to, or put another one in the place of,
+//! is not used.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
@@ -17,15 +18,21 @@ pub(super) fn beside(state: &Path) -> Option<PathBuf> {
 /// `postroom/compiled` where the user's caches are (XDG Base Directory Specification). `None` when it cannot be made, or is
 /// not the user's alone: then each run compiles anew.
 pub(super) fn of_user() -> Option<PathBuf> {
-    let directory =
-        caches(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))?.join("postroom/compiled");
-    private(&directory).then_some(directory)
+    let caches = caches(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))?;
+    in_caches(&caches)
 }
 
 /// A path that is not absolute counts as none.
 fn caches(xdg: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     xdg.and_then(absolute).or_else(|| home.and_then(absolute).map(|home| home.join(".cache")))
+}
+
+/// Whoever can write to the directory above can rename ours and put his own there.
+fn in_caches(caches: &Path) -> Option<PathBuf> {
+    let above = caches.join("postroom");
+    let directory = above.join("compiled");
+    (private(&above) && private(&directory)).then_some(directory)
 }
 
 /// Makes it where it is missing, and says whether nobody else can write to it.
@@ -72,5 +79,13 @@ mod tests {
         assert!(!private(&directory), "the group writes");
         fs::write(base.path().join("file"), "").unwrap();
         assert!(!private(&base.path().join("file/compiled")), "it cannot be made");
+    }
+
+    #[test]
+    fn a_cache_whose_directory_others_could_change_is_not_used() {
+        let base = tempfile::tempdir().unwrap();
+        assert_eq!(in_caches(base.path()), Some(base.path().join("postroom/compiled")));
+        fs::set_permissions(base.path().join("postroom"), Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(in_caches(base.path()), None);
     }
 }
