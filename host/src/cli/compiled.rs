@@ -9,10 +9,10 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The cache of a state directory, or else the user's. Nothing is made in the state: the host does that when it starts.
+/// The cache of a state directory, when both are the user's alone, or else the user's own. Nothing is made in the state.
 pub(super) fn beside(state: &Path) -> Option<PathBuf> {
     let own = state.join("compiled");
-    if own.is_dir() { Some(own) } else { of_user() }
+    if own.is_dir() && private(state) && private(&own) { Some(own) } else { of_user() }
 }
 
 /// `postroom/compiled` where the user's caches are (XDG Base Directory Specification). `None` when it cannot be made, or is

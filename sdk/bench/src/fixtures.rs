@@ -52,6 +52,11 @@ fn bench(conditions: &Conditions) -> Result<Bench, String> {
             SinkKind::Transport => bench.relay(sink.as_str()),
         };
     }
+    for (target, paths) in &conditions.grants.fetch {
+        for (path, answer) in paths {
+            bench = bench.answers(target.as_str(), path, answer.status, answer.body.as_str());
+        }
+    }
     let bench = if conditions.grants.discard { bench.discard() } else { bench };
     Ok(if conditions.grants.kv { bench.kv() } else { bench })
 }

@@ -455,7 +455,7 @@ postroom.toml:1:1: there is no key `colour` in the configuration
   |
 1 | colour = …
   | ^^^^^^
-  = possible here: state, never_delete, limits, accounts, sinks, fetch, pipelines, log
+  = possible here: state, never_delete, limits, accounts, sinks, fetch, registries, keys, pipelines, log
 
 postroom.toml:2:22: `limits.workers` must be a whole number, not a text
   |
