@@ -1,5 +1,5 @@
-//! Pulling from a registry (OCI distribution specification 1.1). What was pulled once is kept in a layout and not asked for
-//! again: a digest cannot come to mean anything else.
+//! Pulling from a registry (OCI distribution specification 1.1). What was pulled is kept in a layout, so that whoever asks
+//! there first need not pull it again: a digest cannot come to mean anything else.
 
 use std::time::Duration;
 
@@ -71,15 +71,11 @@ impl Registry {
         Ok(Self { client, host: host.to_owned(), auth })
     }
 
-    /// The plugin whose manifest has that digest, from `kept` or, the first time, from the registry.
+    /// The plugin whose manifest has that digest; it is kept in `kept`.
     ///
     /// # Errors
     /// When it is not there, is not what its digest says, or the registry does not answer.
     pub async fn pull(&self, repository: &str, digest: &Digest, kept: &Layout) -> Result<Plugin, Error> {
-        // Whatever is wrong with what is kept, the registry has it whole.
-        if let Ok(plugin) = kept.read(digest) {
-            return Ok(plugin);
-        }
         let pulled = tokio::time::timeout(WHOLE, self.download(repository, digest)).await;
         let (manifest, plugin) = pulled.map_err(|_| Error::Unreachable {
             registry: self.host.clone(),

@@ -238,6 +238,7 @@ impl<'a> Registries<'a> {
         reference: &Reference,
     ) -> Result<postroom_oci::Plugin, OriginError> {
         let kept = Layout::at(&self.kept);
+        // Whatever is wrong with what is kept, the registry has it whole.
         if let Ok(plugin) = kept.read(&reference.digest) {
             return Ok(plugin);
         }
