@@ -184,21 +184,31 @@ async fn mail_larger_than_all_that_may_be_in_flight_arrives_one_after_the_other(
 }
 
 /// Lays a read-only view of a directory over it: what is open stays writable, what is opened from now on is not.
+///
+/// The view is made read-only beside the directory, where nobody writes, and laid over it in one step: made read-only in
+/// place, it is busy whenever the host happens to have opened a file through it.
 struct ReadOnly(PathBuf);
 
 impl ReadOnly {
     fn over(at: &Path) -> Option<Self> {
-        let mount = |args: &[&str]| Command::new("mount").args(args).arg(at).output();
-        let path = at.to_str().expect("a path of the test");
-        let laid = mount(&["--bind", path]).ok().filter(|output| output.status.success());
-        if laid.is_none() {
+        let beside = tempfile::tempdir().expect("a directory");
+        let mount =
+            |options: &[&str], paths: &[&Path]| Command::new("mount").args(options).args(paths).output();
+        let made = mount(&["--bind"], &[at, beside.path()]).ok().filter(|output| output.status.success());
+        if made.is_none() {
             println!("not tested: a read-only disk, because nothing can be mounted here");
             return None;
         }
-        let view = Self(at.to_owned());
-        let made = mount(&["-o", "remount,bind,ro"]).expect("mount runs");
-        assert!(made.status.success(), "{made:?}");
-        Some(view)
+        let aside = Self(beside.path().to_owned());
+        for (options, paths) in [
+            (&["-o", "remount,bind,ro"][..], &[beside.path()][..]),
+            (&["--bind"][..], &[beside.path(), at][..]),
+        ] {
+            let made = mount(options, paths).expect("mount runs");
+            assert!(made.status.success(), "{made:?}");
+        }
+        drop(aside);
+        Some(Self(at.to_owned()))
     }
 }
 
