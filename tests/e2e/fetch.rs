@@ -157,3 +157,25 @@ async fn a_grant_of_a_target_that_is_not_there_is_refused_with_what_was_meant() 
     bench.write("postroom.toml", text.replace("fetch = [\"crm\"]", "fetch = [\"crn\"]"));
     bench.run(&["check"]).expect(78).says(&["there is no target `crn` to fetch from", "did you mean `crm`?"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_hears_what_its_step_was_answered_and_asks_nobody() {
+    let (bench, server, drop) = stand("get crm people/1", FOUND, HERE).await;
+    let text = std::fs::read_to_string(bench.path("postroom.toml")).expect("the configuration");
+    let with = |mode: &str| {
+        let shadow =
+            format!("shadow = \"./fetcher.wasm\"\nshadow_settings = {{ mode = \"{mode}\" }}\non_error");
+        bench.write("postroom.toml", text.replace("on_error", &shadow));
+    };
+    with("get crm people/1");
+    bench.postroom(&["once"]).await.expect(0);
+    let report = bench.postroom(&["plugin", "shadow", "fetcher", "--json"]).await.json()[0]["report"].clone();
+    assert_eq!((report["same"].as_u64(), report["unknown"].as_u64()), (Some(1), Some(0)), "{report:#}");
+    with("get crm people/2");
+    drop.add("user", mail("two"));
+    bench.postroom(&["once"]).await.expect(0);
+    let report = bench.postroom(&["plugin", "shadow", "fetcher", "--json"]).await.json()[0]["report"].clone();
+    let counts = ["same", "different", "unknown"].map(|count| report[count].as_u64());
+    assert_eq!(counts, [Some(0), Some(0), Some(1)], "{report:#}");
+    assert_eq!(server.asked().len(), 2, "one for each message, of the step that decides");
+}

@@ -7,7 +7,7 @@ use postroom_mail::{Digest, Disposition, Effect, KvWrite, Label, LogLine, Name, 
 use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser, Usage};
 
 use super::set::{Chain, Step};
-use super::shadow::{self, Compared};
+use super::shadow::{Candidate, Compared};
 use super::when;
 use crate::config::Then;
 
@@ -128,12 +128,16 @@ impl Run {
             ));
             return Ok(Next::Go);
         }
+        let candidate = self.shadows.as_ref().and_then(|mime| Candidate::of(step, mime));
         reach("pipeline.step", "begun");
-        let handled = step.plugin.handle(message, &self.labels, kv);
+        let handled = match &candidate {
+            Some(candidate) => candidate.listening().handle(message, &self.labels, kv),
+            None => step.plugin.handle(message, &self.labels, kv),
+        };
         reach("pipeline.step", "ended");
         self.notes.conduct.extend(conduct(step, &handled));
-        if let Some(mime) = &self.shadows {
-            self.notes.compared.extend(shadow::compare(step, message, &self.labels, kv, mime, &handled));
+        if let Some(candidate) = candidate {
+            self.notes.compared.extend(candidate.compare(message, &self.labels, kv, &handled));
         }
         match handled {
             Ok(outcome) => Ok(self.take(step, outcome)),

@@ -6,6 +6,7 @@ mod breaker;
 mod chain;
 mod dry;
 mod fall_back;
+mod heard;
 mod kept;
 mod set;
 mod shadow;

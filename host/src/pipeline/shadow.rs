@@ -2,7 +2,8 @@
 //! report of it for each step in a private directory of the state; must not change anything of what the step decided.
 //!
 //! A candidate runs after its step with what the step was given: the same labels, the same plugin state, a message of its own,
-//! so that it uses up nothing that later steps have. What it asks for is compared and dropped.
+//! so that it uses up nothing that later steps have. What it asks for is compared and dropped. Its look-ups are answered with
+//! what the step was answered.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,13 @@ use std::time::Duration;
 
 use postroom_mail::rules::neutral;
 use postroom_mail::{Digest, Label, MessageId, Name, Timestamp, Verdict};
-use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser};
+use postroom_sandbox::{Cause, Fetch, InvokeError, KvRead, Message, Outcome, Parser, Plugin};
 use postroom_spool::MessageLease;
 use serde::{Deserialize, Serialize};
 
 use super::breaker::Version;
 use super::chain::is_own_fault;
+use super::heard::Heard;
 use super::kept::{read_private, write_private};
 use super::set::Step;
 use crate::config::StepConfig;
@@ -64,7 +66,7 @@ pub enum How {
         /// What only the candidate asks for.
         plus: Vec<String>,
     },
-    /// It could not be told, by no fault of its own.
+    /// It could not be told: by no fault of its own, or it made look-ups that the step did not make.
     Unknown,
 }
 
@@ -87,7 +89,7 @@ pub struct Report {
     pub different: u64,
     /// Those of them on which it failed.
     pub failed: u64,
-    /// Messages that were not compared, because the host was short of something.
+    /// Messages that were not compared: the host was short of something, or the candidate asked a target what the step did not.
     pub unknown: u64,
     /// The first that differ.
     pub first: Vec<Difference>,
@@ -245,31 +247,55 @@ pub(super) fn has_time(lease: &MessageLease, now: Timestamp) -> bool {
     now.since(lease.provenance.retrieved) < BEHIND
 }
 
-/// Runs the candidate of a step, when it has one and what the step did is its own doing.
-pub(super) fn compare(
-    step: &Step,
-    message: &Message,
-    labels: &[Label],
-    kv: &Arc<dyn KvRead>,
-    mime: &Arc<dyn Parser>,
-    handled: &Result<Outcome, InvokeError>,
-) -> Option<Compared> {
-    let shadow = step.shadow.as_ref()?.as_ref().ok()?;
-    let before = decided(handled)?;
-    let octets = Arc::clone(message.octets());
-    let own = Arc::new(Message::new(message.provenance().clone(), octets, Some(Arc::clone(mime))));
-    let tried = shadow.plugin.handle(&own, labels, kv);
-    let how = match decided(&tried) {
-        None => How::Unknown,
-        Some(after) if before == after => How::Same,
-        Some(after) => How::Different {
-            failed: tried.is_err(),
-            minus: only(&before, &after),
-            plus: only(&after, &before),
-        },
-    };
-    let current = Version { digest: step.plugin.component().digest(), terms: step.version.terms };
-    Some(Compared { step: step.name.clone(), current, candidate: shadow.version, how })
+/// The candidate of a step, beside one message.
+pub(super) struct Candidate<'a> {
+    step: &'a Step,
+    shadow: &'a Step,
+    mime: &'a Arc<dyn Parser>,
+    heard: Arc<Heard>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Of a step that has one; `mime` is what it looks into the message with.
+    pub(super) fn of(step: &'a Step, mime: &'a Arc<dyn Parser>) -> Option<Self> {
+        let shadow = step.shadow.as_ref()?.as_ref().ok()?;
+        let heard = Heard::new(Arc::clone(step.plugin.fetch()));
+        Some(Self { step, shadow, mime, heard })
+    }
+
+    /// The plugin that decides, whose look-ups are kept for the candidate.
+    pub(super) fn listening(&self) -> Plugin {
+        self.step.plugin.clone().with_fetch(Arc::clone(&self.heard) as Arc<dyn Fetch>)
+    }
+
+    /// Runs the candidate, when what the step did is its own doing.
+    pub(super) fn compare(
+        &self,
+        message: &Message,
+        labels: &[Label],
+        kv: &Arc<dyn KvRead>,
+        handled: &Result<Outcome, InvokeError>,
+    ) -> Option<Compared> {
+        let before = decided(handled)?;
+        let octets = Arc::clone(message.octets());
+        let own = Arc::new(Message::new(message.provenance().clone(), octets, Some(Arc::clone(self.mime))));
+        let again = self.heard.again();
+        let plugin = self.shadow.plugin.clone().with_fetch(Arc::clone(&again) as Arc<dyn Fetch>);
+        let tried = plugin.handle(&own, labels, kv);
+        let how = match decided(&tried) {
+            None => How::Unknown,
+            Some(_) if again.missed() => How::Unknown,
+            Some(after) if before == after => How::Same,
+            Some(after) => How::Different {
+                failed: tried.is_err(),
+                minus: only(&before, &after),
+                plus: only(&after, &before),
+            },
+        };
+        let current =
+            Version { digest: self.step.plugin.component().digest(), terms: self.step.version.terms };
+        Some(Compared { step: self.step.name.clone(), current, candidate: self.shadow.version, how })
+    }
 }
 
 /// What was decided, a line each, in an order of its own; `None` when that was no doing of the plugin's.
