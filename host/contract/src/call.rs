@@ -52,6 +52,8 @@ pub struct Work {
     /// Who makes calls of `fetch`.
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) spent: Spent,
+    /// A target that gave no answer, in the words of who asked it.
+    pub(crate) out_of_reach: Option<String>,
     /// What was asked for.
     pub queue: Queue,
 }
@@ -67,6 +69,7 @@ pub struct Queue {
     pub(crate) stop: bool,
     pub(crate) retry_after: Option<u32>,
     pub(crate) kv: BTreeMap<String, KvWrite>,
+    pub(crate) kv_seen: BTreeMap<String, Option<Digest>>,
     pub(crate) kv_ops: u32,
     pub(crate) kv_stored: Stored,
 }
@@ -108,6 +111,7 @@ impl Call {
                 kv,
                 fetch,
                 spent: Spent::default(),
+                out_of_reach: None,
                 queue: Queue::default(),
             }),
         )
@@ -159,11 +163,18 @@ impl Call {
     /// When it did not answer ok; then nothing it asked for counts.
     pub fn end(mut self, answer: Result<Result<(), Failure>, Cause>) -> Result<Outcome, InvokeError> {
         let usage = self.meter.usage();
-        let queue = self.work.take().map(|work| work.queue).unwrap_or_default();
+        let (mut queue, out_of_reach, scope) = match self.work.take() {
+            Some(work) => {
+                let scope = work.scope();
+                (work.queue, work.out_of_reach, scope)
+            }
+            None => (Queue::default(), None, String::new()),
+        };
         let log = self.log.finish();
         let cause = match answer {
             Ok(Ok(())) => {
                 return Ok(Outcome {
+                    kv_seen: queue.seen(&scope),
                     effects: queue.effects,
                     labels: queue.labels,
                     verdict: queue.verdict,
@@ -173,7 +184,7 @@ impl Call {
                     usage,
                 });
             }
-            Ok(Err(failure)) => failure.cause(queue.retry_after),
+            Ok(Err(failure)) => failure.cause(queue.retry_after, out_of_reach),
             Err(cause) => cause,
         };
         Err(InvokeError { cause, log: log.into(), usage })

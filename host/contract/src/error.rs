@@ -64,6 +64,13 @@ pub enum Cause {
         /// When to try again.
         retry_after: Option<Duration>,
     },
+    /// Said so itself, after a target it asked gave no answer.
+    OutOfReach {
+        /// In its words.
+        message: String,
+        /// In those of the host.
+        target: String,
+    },
     /// All instances are in use.
     Busy(String),
     /// The host's own fault: storage, or a mistake in a host function.
@@ -74,7 +81,9 @@ impl InvokeError {
     /// What becomes of the message.
     pub fn disposition(&self) -> Disposition {
         match &self.cause {
-            Cause::WallTime { .. } | Cause::Busy(_) | Cause::Host(_) => Disposition::RETRY,
+            Cause::WallTime { .. } | Cause::OutOfReach { .. } | Cause::Busy(_) | Cause::Host(_) => {
+                Disposition::RETRY
+            }
             Cause::Failed { transient: true, retry_after, .. } => Disposition::Retry { after: *retry_after },
             Cause::Failed { transient: false, .. }
             | Cause::CpuTime { .. }
@@ -111,6 +120,10 @@ impl fmt::Display for Cause {
             Self::Exit(code) => write!(f, "called exit({code})"),
             Self::Failed { transient: true, message, .. } => write!(f, "failed for now: {message}"),
             Self::Failed { message, .. } => write!(f, "failed: {message}"),
+            Self::OutOfReach { message, target } if message.contains(target) => {
+                write!(f, "failed for now: {message}")
+            }
+            Self::OutOfReach { message, target } => write!(f, "failed for now: {message} ({target})"),
             Self::Busy(text) => write!(f, "no instance is free: {text}"),
             Self::Host(text) => write!(f, "the host failed, not the plugin: {text}"),
         }

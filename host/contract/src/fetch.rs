@@ -245,7 +245,10 @@ impl Call {
         work.spent.time += begun.elapsed();
         // The call may have lasted until the time of the message was over.
         self.meter.check()?;
-        let answer = answer.map_err(|error| self.explained(error))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.unanswered(error, most)?),
+        };
         self.work()?.spent.received += answer.body.len() as u64;
         Ok(FetchResponse::new(answer))
     }
@@ -285,8 +288,16 @@ impl Call {
         Ok(body.read(0, body.size(), cursors, &|| meter.check_io()).map_err(Breach::from)?)
     }
 
-    fn explained(&self, error: FetchError) -> Refusal {
-        Refusal::Fault(match error {
+    /// What the plugin is told when there is no answer. All that was let through counts as received: how much of it came is
+    /// not known. An outage is noted, since it is nobody's fault should the call fail.
+    fn unanswered(&mut self, error: FetchError, most: u64) -> Result<Refusal, Refusal> {
+        let work = self.work()?;
+        match &error {
+            FetchError::TooLarge { .. } => work.spent.received += most,
+            FetchError::Unavailable(text) => work.out_of_reach = Some(text.clone()),
+            FetchError::Denied(_) | FetchError::Refused(_) => {}
+        }
+        Ok(Refusal::Fault(match error {
             FetchError::Denied(line) => Fault::Denied(line),
             FetchError::TooLarge { most } => {
                 let all = self.limits.fetch_octets;
@@ -296,7 +307,7 @@ impl Call {
             }
             FetchError::Unavailable(text) => Fault::Transient(text),
             FetchError::Refused(text) => Fault::Other(text),
-        })
+        }))
     }
 }
 

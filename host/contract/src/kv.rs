@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use postroom_mail::KvWrite;
+use postroom_mail::{Digest, KvSeen, KvWrite};
 
-use crate::call::{Call, Work};
+use crate::call::{Call, Queue, Work};
 use crate::refusal::{Fault, Refusal};
 
-/// Durable state, as it was when the message was taken up.
+/// Durable state. Each answer is of its own moment: what a call read is noted, and its plan is made only if it is still so.
 pub trait KvRead: Send + Sync {
     /// The value of a key in a scope (`pipeline/step/account`).
     ///
@@ -16,7 +16,7 @@ pub trait KvRead: Send + Sync {
     /// A text, when the state cannot be read now; the plugin is told that it may work later.
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String>;
 
-    /// Octets of all keys and values of a scope. Asked at most once a call, and only by one that writes.
+    /// Octets that all entries of a scope are counted as ([`KvWrite::counted`]). Asked at most once a call, and only by one that writes.
     ///
     /// # Errors
     /// As [`KvRead::get`].
@@ -54,7 +54,12 @@ impl Call {
         if let Some(write) = work.queue.kv.get(key) {
             return Ok(write.value.clone());
         }
-        read(work, key)
+        let value = read(work, key)?;
+        let seen = &mut work.queue.kv_seen;
+        if !seen.contains_key(key) {
+            seen.insert(key.to_owned(), value.as_deref().map(Digest::of));
+        }
+        Ok(value)
     }
 
     /// Puts a value under a key.
@@ -68,7 +73,7 @@ impl Call {
         }
         let allowed = self.limits.kv_total;
         let work = self.keyed(&key)?;
-        let (before, after) = (work.entry(&key)?, size(&key, &value));
+        let (before, after) = (work.entry(&key)?, KvWrite::counted(&key, &value));
         let asked = work.total()?.saturating_sub(before).saturating_add(after);
         // What takes no more room is never refused, even if the limit was lowered.
         if asked > allowed && after > before {
@@ -109,6 +114,14 @@ impl Call {
     }
 }
 
+impl Queue {
+    /// What the call read, for who carries the rest out.
+    pub(crate) fn seen(&mut self, scope: &str) -> Vec<KvSeen> {
+        let seen = std::mem::take(&mut self.kv_seen).into_iter();
+        seen.map(|(key, digest)| KvSeen { scope: scope.to_owned(), key, digest }).collect()
+    }
+}
+
 impl Work {
     /// Whose state the step has: `pipeline/step/account`.
     pub fn scope(&self) -> String {
@@ -128,7 +141,7 @@ impl Work {
         if let Some(octets) = self.queue.kv_stored.entries.get(key) {
             return Ok(*octets);
         }
-        let octets = read(self, key)?.map_or(0, |value| size(key, &value));
+        let octets = read(self, key)?.map_or(0, |value| KvWrite::counted(key, &value));
         self.queue.kv_stored.entries.insert(key.to_owned(), octets);
         Ok(octets)
     }
@@ -149,12 +162,8 @@ impl Work {
     }
 }
 
-fn size(key: &str, value: &[u8]) -> u64 {
-    (key.len() + value.len()) as u64
-}
-
 fn written(write: &KvWrite) -> u64 {
-    write.value.as_ref().map_or(0, |value| size(&write.key, value))
+    write.value.as_ref().map_or(0, |value| KvWrite::counted(&write.key, value))
 }
 
 fn read(work: &Work, key: &str) -> Result<Option<Vec<u8>>, Refusal> {

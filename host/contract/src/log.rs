@@ -14,6 +14,16 @@ const FIELDS: usize = 16;
 const FIELD_NAME: usize = 64;
 const FIELD_VALUE: usize = 1024;
 
+/// What a line, and a field of one, take when they are kept, beside their texts: an empty line is not for nothing.
+const LINE_COST: usize = 64;
+const FIELD_COST: usize = 16;
+
+/// Octets that a line is counted as.
+pub fn kept_size(line: &LogLine) -> u64 {
+    let fields = line.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD_COST).sum::<usize>();
+    (line.message.len() + fields + LINE_COST) as u64
+}
+
 /// Collects the lines of one call.
 pub struct Log {
     lines: Vec<LogLine>,
@@ -49,14 +59,15 @@ impl Log {
             .take(FIELDS)
             .map(|(name, value)| (neutral(name, FIELD_NAME), neutral(value, FIELD_VALUE)))
             .collect();
-        let size = message.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        if self.lines_left == 0 || size as u64 > self.octets_left {
+        let line = LogLine { level: level.to_owned(), message, fields };
+        let size = kept_size(&line);
+        if self.lines_left == 0 || size > self.octets_left {
             self.dropped += 1;
             return;
         }
         self.lines_left -= 1;
-        self.octets_left -= size as u64;
-        self.lines.push(LogLine { level: level.to_owned(), message, fields });
+        self.octets_left -= size;
+        self.lines.push(line);
     }
 
     /// Output: each line is one at level `info`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_mail::rules::neutral;
-use postroom_mail::{Effect, KvWrite, Label, LogLine, Verdict};
+use postroom_mail::{Effect, KvSeen, KvWrite, Label, LogLine, Verdict};
 
 use crate::error::Cause;
 use crate::meter::Usage;
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub stop: bool,
     /// Changes to its state, one a key, ordered by key.
     pub kv: Vec<KvWrite>,
+    /// What it found in its state, one a key, ordered by key: the rest was decided by it.
+    pub kv_seen: Vec<KvSeen>,
     /// What it logged.
     pub log: Vec<LogLine>,
     /// What it used.
@@ -46,11 +48,15 @@ impl Failure {
         Self::Permanent(format!("the settings are wrong: {}", listed(problems)))
     }
 
-    pub(crate) fn cause(&self, retry_after: Option<u32>) -> Cause {
+    /// `out_of_reach` says that the call was told of an outage: then a failure for now is put down to that.
+    pub(crate) fn cause(&self, retry_after: Option<u32>, out_of_reach: Option<String>) -> Cause {
         let (transient, text) = match self {
             Self::Transient(text) => (true, text),
             Self::Permanent(text) => (false, text),
         };
+        if let Some(target) = out_of_reach.filter(|_| transient) {
+            return Cause::OutOfReach { message: neutral(text, TEXT), target };
+        }
         let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
         Cause::Failed {
             transient,

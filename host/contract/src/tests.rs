@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use postroom_mail::{Digest, Name, Octets, Provenance, Timestamp, Uid};
+use postroom_mail::{Digest, KvWrite, Name, Octets, Provenance, Timestamp, Uid};
 
 use crate::blob::{Blob, SEGMENTS, Writer};
 use crate::call::Call;
@@ -155,7 +155,7 @@ fn the_first_digest_of_a_part_is_not_charged_but_a_slice_of_it_is() {
     assert!(of_part < of_slice / 4, "{of_part:?} {of_slice:?}");
 }
 
-/// One value of 90 octets under "old", whose key has 3.
+/// One value of 90 octets under "old", whose key has 3: counted as 157.
 struct Small;
 
 impl KvRead for Small {
@@ -165,24 +165,24 @@ impl KvRead for Small {
 
     fn total(&self, scope: &str) -> Result<u64, String> {
         assert_eq!(scope, "p/s/home");
-        Ok(93)
+        Ok(KvWrite::counted("old", &[0; 90]))
     }
 }
 
 #[test]
 fn all_keys_and_values_together_have_a_quota_that_counts_what_the_call_wrote() {
-    let limits = Limits { kv_total: 100, ..Limits::default() };
+    let limits = Limits { kv_total: 228, ..Limits::default() };
     let grants = Grants { kv: true, ..Grants::default() };
     let (mut call, _) = with(1000, limits, grants, Arc::new(Small));
     let set = |call: &mut Call, key: &str, octets: usize| call.kv_set(key.to_owned(), vec![0; octets]);
-    over_quota(set(&mut call, "a", 7), "octets of all kv keys and values: asked for 101, allowed 100");
+    over_quota(set(&mut call, "a", 7), "octets of all kv keys and values: asked for 229, allowed 228");
     set(&mut call, "a", 6).unwrap();
-    over_quota(set(&mut call, "b", 0), "octets of all kv keys and values: asked for 101");
+    over_quota(set(&mut call, "b", 0), "octets of all kv keys and values: asked for 293");
     set(&mut call, "a", 6).unwrap();
-    over_quota(set(&mut call, "old", 91), "octets of all kv keys and values: asked for 101");
+    over_quota(set(&mut call, "old", 91), "octets of all kv keys and values: asked for 229");
     call.kv_delete("old".to_owned()).unwrap();
     set(&mut call, "b", 92).unwrap();
-    over_quota(set(&mut call, "old", 0), "octets of all kv keys and values: asked for 103");
+    over_quota(set(&mut call, "old", 0), "octets of all kv keys and values: asked for 295");
     call.kv_delete("a".to_owned()).unwrap();
     set(&mut call, "old", 0).unwrap();
     assert_eq!(call.end(Ok(Ok(()))).unwrap().kv.len(), 3);

@@ -22,7 +22,7 @@ pub use disposition::Disposition;
 pub use effect::{Action, Effect, Envelope, OnConflict};
 pub use ids::{AccountId, Digest, EffectId, MessageId, Name, Uid};
 pub use octets::Octets;
-pub use plan::{KvWrite, LogLine, Plan, StepTrace, Verdict};
+pub use plan::{KvSeen, KvWrite, LogLine, Plan, StepTrace, Verdict};
 pub use provenance::Provenance;
 pub use rules::{Address, HeaderField, Key, Label, Mailbox, RuleError};
 pub use time::Timestamp;

@@ -39,6 +39,27 @@ pub struct KvWrite {
     pub value: Option<Vec<u8>>,
 }
 
+impl KvWrite {
+    /// Octets that an entry is counted as beside its key and its value: a million empty ones are not for nothing.
+    pub const ENTRY: u64 = 64;
+
+    /// Octets that an entry is counted as.
+    pub fn counted(key: &str, value: &[u8]) -> u64 {
+        (key.len() + value.len()) as u64 + Self::ENTRY
+    }
+}
+
+/// What a step found in its durable state, and decided by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvSeen {
+    /// Whose state.
+    pub scope: String,
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the value; `None` when there was none.
+    pub digest: Option<Digest>,
+}
+
 /// A line a plugin logged; capped and stripped of control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -82,6 +103,8 @@ pub struct Plan {
     pub verdict: Verdict,
     /// Changes to the state of steps.
     pub kv: Vec<KvWrite>,
+    /// What of their state the steps decided by: the plan holds only while it is still so.
+    pub kv_seen: Vec<KvSeen>,
     /// What each step did.
     pub trace: Vec<StepTrace>,
 }

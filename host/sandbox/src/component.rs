@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use postroom_contract::Capability;
 use postroom_mail::Digest;
+use postroom_mail::rules::neutral;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 
@@ -15,6 +16,8 @@ pub const SIZE_CAP: u64 = 64 << 20;
 
 /// Imports, and exports. Counted here, since their names are kept before the engine looks at the octets.
 const NAMES: usize = 1000;
+/// Octets of one name. The longest that mean something here have about 40.
+const NAME: usize = 256;
 /// Components and modules inside each other.
 const DEPTH: u32 = 32;
 
@@ -140,7 +143,10 @@ impl Import {
 
 /// Whether `name` is `prefix` or a patch release of it.
 fn is_version(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    let is_patch =
+        |rest: &str| !rest.is_empty() && rest.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
+    name.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(is_patch))
 }
 
 /// Whether it is a component by its first octets, and no larger than one may be.
@@ -177,19 +183,30 @@ fn names(octets: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
             Payload::ComponentImportSection(section) if depth == 1 => {
                 check_count("imports", imports.len() + section.count() as usize)?;
                 for import in section {
-                    imports.push(import.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
+                    imports.push(checked_name(import.map_err(|error| wrong(error.to_string()))?.name.name)?);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 check_count("exports", exports.len() + section.count() as usize)?;
                 for export in section {
-                    exports.push(export.map_err(|error| wrong(error.to_string()))?.name.name.to_owned());
+                    exports.push(checked_name(export.map_err(|error| wrong(error.to_string()))?.name.name)?);
                 }
             }
             _ => {}
         }
     }
     Ok((imports, exports))
+}
+
+/// Names are shown to whoever judges a stranger's component: nothing in them may move a cursor or fill a screen.
+fn checked_name(name: &str) -> Result<String, LoadError> {
+    if name.len() <= NAME && name.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Ok(name.to_owned());
+    }
+    let shown = neutral(name, 40);
+    Err(LoadError::NotAComponent(format!(
+        "the name \"{shown}\" is none of an interface: too long, or not plain ASCII"
+    )))
 }
 
 fn check_count(what: &str, count: usize) -> Result<(), LoadError> {
@@ -222,8 +239,20 @@ mod tests {
         assert_eq!(plugin("wasi:filesystem/types@0.2.6"), (false, false, None));
         assert_eq!(plugin("wasi:sockets/tcp@0.2.6"), (false, false, None));
         assert_eq!(plugin("anything"), (false, false, None));
+        assert_eq!(plugin("wasi:cli/exit@0.2.0 (safe)"), (false, false, None));
+        assert_eq!(plugin("wasi:cli/exit@0.2."), (false, false, None));
+        assert_eq!(plugin("wasi:cli/exit@0.2.0-rc1"), (false, false, None));
         assert_eq!(classified("postroom:plugin/effects@0.1.0", World::Mime), (false, false, None));
         assert_eq!(classified("postroom:plugin/content@0.1.0", World::Mime), (true, false, None));
+    }
+
+    #[test]
+    fn a_name_that_could_change_what_a_terminal_shows_is_refused() {
+        assert!(checked_name("wasi:cli/exit@0.2.6").is_ok());
+        for name in ["wasi:cli/exit@0.2.\u{1b}[31m", "a\nb", "a b", "é", &"a".repeat(257)] {
+            let refused = checked_name(name).unwrap_err().to_string();
+            assert!(refused.len() < 300 && !refused.contains(['\u{1b}', '\n']), "{refused:?}");
+        }
     }
 
     #[test]

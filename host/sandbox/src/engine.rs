@@ -22,6 +22,8 @@ use crate::error::LoadError;
 /// Between two looks of a running guest at its meter.
 const TICK: Duration = Duration::from_millis(10);
 const WASM_STACK: usize = 512 << 10;
+/// Calls at once, at most: what 256 workers need, with their parser.
+const CONCURRENCY: u32 = 520;
 const RESERVATION: u64 = 4 << 30;
 
 /// How the sandbox is set up.
@@ -121,14 +123,15 @@ fn settings(sandbox: &SandboxConfig, allocation: Allocation, cache: Option<Cache
     config
 }
 
-/// Each call may need a second instance, for the MIME parser; two more are for loading.
+/// A call may need a second instance, for the MIME parser: `concurrency` counts both. Memory is taken when it is used; what
+/// is reserved here is addresses.
 fn pool(concurrency: u32, scan: Enabled) -> PoolingAllocationConfig {
-    let instances = concurrency.clamp(1, 64) * 2 + 2;
+    let instances = concurrency.clamp(1, CONCURRENCY) + 2;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(32 * instances)
         .total_memories(4 * instances)
-        .total_tables(8 * instances)
+        .total_tables(16 * instances)
         .max_core_instances_per_component(64)
         .max_memories_per_component(4)
         .max_tables_per_component(16)

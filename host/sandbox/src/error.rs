@@ -143,6 +143,7 @@ fn raise(function: &str, cause: &Cause) -> &'static str {
         | Cause::Trap { .. }
         | Cause::Exit(_)
         | Cause::Failed { .. }
+        | Cause::OutOfReach { .. }
         | Cause::Busy(_)
         | Cause::Host(_) => "",
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use postroom_mail::LogLine;
 
-use postroom_contract::octets;
+use postroom_contract::{kept_size, octets};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ impl LogRate {
         }
         let mut kept = 0;
         for line in &lines {
-            let size = size(line);
+            let size = kept_size(line);
             if size > left.0 {
                 break;
             }
@@ -54,29 +54,26 @@ impl LogRate {
     }
 }
 
-fn size(line: &LogLine) -> u64 {
-    let fields = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-    (line.message.len() + fields) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn lines(count: usize) -> Vec<LogLine> {
-        let line = LogLine { level: "info".to_owned(), message: "x".repeat(10), fields: Vec::new() };
+        // With what a line costs by itself: a hundred octets.
+        let line = LogLine { level: "info".to_owned(), message: "x".repeat(36), fields: Vec::new() };
+        assert_eq!(kept_size(&line), 100);
         vec![line; count]
     }
 
     #[test]
     fn what_passes_the_rate_is_dropped_and_counted() {
-        let (rate, start) = (LogRate::new(100), Instant::now());
+        let (rate, start) = (LogRate::new(1000), Instant::now());
         assert_eq!(rate.admit(lines(8), start).len(), 8);
         let admitted = rate.admit(lines(5), start);
         assert_eq!(admitted.len(), 3);
         assert_eq!(
             admitted[2].message,
-            "3 log lines were dropped: the step logged more than 100 octets a minute"
+            "3 log lines were dropped: the step logged more than 1000 octets a minute"
         );
         assert_eq!(rate.admit(lines(1), start).len(), 1, "only that it was dropped");
         assert!(rate.admit(Vec::new(), start).is_empty());
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn time_gives_back_what_was_used_and_no_more() {
-        let (rate, start) = (LogRate::new(100), Instant::now());
+        let (rate, start) = (LogRate::new(1000), Instant::now());
         rate.admit(lines(10), start);
         assert_eq!(rate.admit(lines(10), start + MINUTE / 2).len(), 6, "five lines and the notice");
         assert_eq!(rate.admit(lines(10), start + 100 * MINUTE).len(), 10);
@@ -92,9 +89,9 @@ mod tests {
 
     #[test]
     fn calls_in_quick_succession_do_not_stop_the_clock() {
-        let (rate, start) = (LogRate::new(100), Instant::now());
+        let (rate, start) = (LogRate::new(1000), Instant::now());
         rate.admit(lines(10), start);
         (1..6000).for_each(|at| drop(rate.admit(Vec::new(), start + Duration::from_millis(at))));
-        assert_eq!(rate.admit(lines(1), start + Duration::from_millis(6000))[0].message, "x".repeat(10));
+        assert_eq!(rate.admit(lines(1), start + Duration::from_millis(6000))[0].message, "x".repeat(36));
     }
 }

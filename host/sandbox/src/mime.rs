@@ -93,7 +93,8 @@ fn failed(cause: &Cause) -> ParseError {
         | Cause::Limit { .. }
         | Cause::Trap { .. }
         | Cause::Exit(_)
-        | Cause::Failed { .. } => ParseError::flawed(&format!("the parser {cause}")),
+        | Cause::Failed { .. }
+        | Cause::OutOfReach { .. } => ParseError::flawed(&format!("the parser {cause}")),
     }
 }
 

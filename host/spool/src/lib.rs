@@ -46,7 +46,7 @@ pub use memory::MemorySpool;
 pub use operator::{Aside, Decided, Refusal, Selected, Selection};
 pub use records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Event, Free,
-    History, Leases, MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+    History, Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Receipt, Settlement, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
@@ -273,13 +273,14 @@ pub trait Spool: Send + Sync + 'static {
     async fn lease_messages(&self, limit: usize, now: Timestamp) -> Result<Vec<MessageLease>>;
 
     /// Commit point 2. A plan without effects that are still to be done completes the message at once.
-    /// A second plan of the same lease is refused with [`Error::Conflict`]. After [`Spool::retry`] a message gets another
+    /// When what its steps found in their state has changed meanwhile, nothing of the plan happens: the message is due at
+    /// once, and the attempt does not count. A second plan of the same lease is refused with [`Error::Conflict`]. After [`Spool::retry`] a message gets another
     /// plan: effects of the one before that have a receipt or wait stay as they are; parked ones are tried again where
     /// the new plan has them, and block nothing any more where it has not.
     ///
     /// # Errors
     /// As above, and when the state cannot be written.
-    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()>;
+    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<Planned>;
 
     /// The run failed: try again at `at`. `trace` is what the steps did; when it is empty, what is known of them stays.
     ///
@@ -378,7 +379,7 @@ pub trait Spool: Send + Sync + 'static {
     /// When the state cannot be read.
     fn kv_get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Octets of all keys and values of a step's durable state. Synchronous, as [`Spool::kv_get`].
+    /// Octets that a step's durable state is counted as (`KvWrite::counted`). Synchronous, as [`Spool::kv_get`].
     ///
     /// # Errors
     /// When the state cannot be read.

@@ -13,6 +13,9 @@ const REASON: usize = 2000;
 /// Answers of `find`.
 pub(crate) const FOUND: usize = 20;
 
+/// Why a message waits whose plan was dropped.
+pub(crate) const STALE: &str = "another message changed the state of a step meanwhile: it is tried again";
+
 /// A deletion was proved by what changed meanwhile.
 pub(crate) fn out_of_date(uid: &Uid, message: MessageId) -> Error {
     Error::Conflict(format!(

@@ -61,6 +61,15 @@ pub enum EffectState {
     Parked,
 }
 
+/// What became of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// It holds.
+    Committed,
+    /// It was decided by a state of a step that is another one by now. Nothing of it happened; the message is due at once.
+    Stale,
+}
+
 /// A message taken out of the inbox for one run. Not `Clone`: it is settled by exactly one call.
 #[derive(Debug)]
 #[non_exhaustive]

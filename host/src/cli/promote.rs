@@ -11,7 +11,10 @@ use toml_edit::{DocumentMut, Item, TableLike, value};
 use super::setup::Context;
 use super::{Exit, Failure, Outcome, output, shadow};
 use crate::config::{Config, StepConfig};
-use crate::pipeline::{Report, Version, candidate_version};
+use crate::pipeline::{Report, Version, candidate_version, step_version};
+
+/// One in so many messages may be left out of a comparison.
+const UNKNOWN: u64 = 10;
 
 /// Arguments of `plugin promote`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +37,9 @@ pub(super) fn promote(context: &Context, args: &Args) -> Outcome {
     let Some(version) = version else { return Err(Failure::usage(anyhow::anyhow!("there is no candidate"))) };
     let found = Report::read(&config.state, pipeline, &step.name).ok();
     if !args.force {
-        agree(found.as_ref(), version)?;
+        let current =
+            step_version(&config, pipeline, step).map_err(|error| Failure::new(Exit::NoInput, error))?;
+        agree(found.as_ref(), current, version)?;
     }
     let (file, before, after) = edited(&config, pipeline, step, &version.digest)?;
     if !args.dry_run {
@@ -45,7 +50,7 @@ pub(super) fn promote(context: &Context, args: &Args) -> Outcome {
 }
 
 /// Whether what was compared speaks for it.
-fn agree(report: Option<&Report>, version: Version) -> Result<(), Failure> {
+fn agree(report: Option<&Report>, current: Version, version: Version) -> Result<(), Failure> {
     let refused = |text: String| {
         let hint = "`postroom plugin shadow` shows what was found; --force promotes it all the same";
         Err(Failure::new(Exit::TemporaryFailure, anyhow::anyhow!(text)).hint(hint))
@@ -55,10 +60,18 @@ fn agree(report: Option<&Report>, version: Version) -> Result<(), Failure> {
         Some(report) if report.candidate != version => {
             refused("the candidate, or its settings, are others than those that were compared".to_owned())
         }
+        Some(report) if report.current != current => refused(
+            "it was compared with another plugin, or other settings, than the step has now".to_owned(),
+        ),
         Some(report) if report.messages() == 0 => {
             refused("the candidate was not compared on any message yet".to_owned())
         }
         Some(report) if report.different > 0 => refused(shadow::summary(report)),
+        Some(report) if report.unknown * UNKNOWN > report.messages() => refused(format!(
+            "{} messages were compared and {} could not be: too many to speak for it",
+            report.messages(),
+            report.unknown
+        )),
         Some(_) => Ok(()),
     }
 }

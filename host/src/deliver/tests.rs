@@ -121,8 +121,14 @@ async fn planned(spool: &dyn Spool) -> MessageId {
         required: true,
     };
     let (message, effects) = (lease.message, vec![effect]);
-    let plan =
-        Plan { effects, labels: Vec::new(), verdict: Verdict::Keep, kv: Vec::new(), trace: Vec::new() };
+    let plan = Plan {
+        effects,
+        labels: Vec::new(),
+        verdict: Verdict::Keep,
+        kv: Vec::new(),
+        kv_seen: Vec::new(),
+        trace: Vec::new(),
+    };
     spool.plan(lease, plan, Timestamp(3000)).await.unwrap();
     message
 }

@@ -238,7 +238,7 @@ impl FetchConfig {
 
     /// Where its calls may go.
     pub(super) fn guard(&self) -> Guard {
-        Guard::new(&self.private, self.url.starts_with("http:"))
+        Guard::new(&self.private, Url::parse(&self.url).is_ok_and(|url| url.scheme() == "http"))
     }
 }
 

@@ -17,17 +17,18 @@ impl Rate {
         Self { per_minute, left: per_minute.into(), at: now }
     }
 
-    /// Takes one call out, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// Takes one call out, or says how long it is until there is one. A rate of nothing never has one.
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let most = f64::from(self.per_minute);
         let passed = now.saturating_duration_since(self.at);
         self.left = (self.left + most * passed.as_secs_f64() / MINUTE.as_secs_f64()).min(most);
         self.at = self.at.max(now);
         if self.left < 1.0 {
-            return false;
+            let missing = (1.0 - self.left) * MINUTE.as_secs_f64() / most;
+            return Err(Duration::try_from_secs_f64(missing).unwrap_or(Duration::MAX));
         }
         self.left -= 1.0;
-        true
+        Ok(())
     }
 }
 
@@ -40,11 +41,22 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut rate = Rate::new(3, start);
-        assert_eq!([0; 4].map(|_| rate.take(at(0))), [true, true, true, false]);
-        assert!(!rate.take(at(19)) && rate.take(at(21)), "one every twenty seconds");
-        assert!(!rate.take(at(22)));
-        assert_eq!([0; 4].map(|_| rate.take(at(3600))), [true, true, true, false]);
-        assert!(!rate.take(at(0)), "a clock that goes back gives nothing");
-        assert!(!Rate::new(0, start).take(at(3600)));
+        let mut takes = |seconds| rate.take(at(seconds)).is_ok();
+        assert_eq!([0; 4].map(|_| takes(0)), [true, true, true, false]);
+        assert!(!takes(19) && takes(21), "one every twenty seconds");
+        assert!(!takes(22));
+        assert_eq!([0; 4].map(|_| takes(3600)), [true, true, true, false]);
+        assert!(!takes(0), "a clock that goes back gives nothing");
+        assert_eq!(Rate::new(0, start).take(at(3600)), Err(Duration::MAX));
+    }
+
+    #[test]
+    fn who_comes_too_early_is_told_how_long_to_wait() {
+        let start = Instant::now();
+        let mut rate = Rate::new(2, start);
+        assert_eq!([rate.take(start), rate.take(start)], [Ok(()), Ok(())]);
+        let wait = rate.take(start + Duration::from_secs(10)).unwrap_err();
+        assert!(wait.abs_diff(Duration::from_secs(20)) < Duration::from_millis(1), "{wait:?}");
+        assert_eq!(rate.take(start + Duration::from_secs(10) + wait + Duration::from_millis(1)), Ok(()));
     }
 }

@@ -100,7 +100,7 @@ impl Target {
     pub(super) async fn call(&self, request: &FetchRequest) -> Result<FetchAnswer, FetchError> {
         let begun = Instant::now();
         let within = self.timeout.min(request.within);
-        let outcome = match timeout(within, self.ask(request)).await {
+        let outcome = match timeout(within, self.ask(request, begun + within)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(self.unavailable(format_args!("did not answer within {within:?}"))),
         };
@@ -127,15 +127,13 @@ impl Target {
         outcome
     }
 
-    async fn ask(&self, request: &FetchRequest) -> Result<FetchAnswer, FetchError> {
+    async fn ask(&self, request: &FetchRequest, until: Instant) -> Result<FetchAnswer, FetchError> {
         if !self.methods.contains(&request.method) {
             return Err(FetchError::Denied(self.line_with(request.method)));
         }
         let url = self.joined(request)?;
         let headers = self.headers(request)?;
-        if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
-            return Err(self.unavailable(format_args!("is asked at most {} times a minute", self.per_minute)));
-        }
+        self.turn(until).await?;
         let Ok(_slot) = self.slots.acquire().await else {
             return Err(self.unavailable(format_args!("takes no calls any more")));
         };
@@ -153,6 +151,19 @@ impl Target {
         }
         let response = call.send().await.map_err(|error| self.trouble(&error))?;
         self.answer(response, self.most.min(request.most)).await
+    }
+
+    /// Waits for a turn, unless it would come too late: a burst is spread, not refused.
+    async fn turn(&self, until: Instant) -> Result<(), FetchError> {
+        loop {
+            let taken = self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+            let Err(wait) = taken else { return Ok(()) };
+            if wait >= until.saturating_duration_since(Instant::now()) {
+                let text = format_args!("is asked at most {} times a minute", self.per_minute);
+                return Err(self.unavailable(text));
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Joined as texts; the parser has to read back exactly that, below the base.

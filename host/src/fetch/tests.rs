@@ -416,6 +416,8 @@ fn an_address_in_any_spelling_is_no_target_unless_it_is_named() {
         let found = problem_of(&format!("url = \"https://{host}/\""));
         assert!(found.as_deref().is_some_and(|text| text.starts_with("url: ")), "{host}: {found:?}");
     }
+    let capitals = "url = \"HTTP://93.184.216.34/\"\nallow_http = true\nprivate = [\"10.0.0.0/8\"]";
+    assert!(problem_of(capitals).is_some(), "plain HTTP goes to named addresses only, however it is written");
     assert_eq!(problem_of("url = \"https://93.184.216.34/\""), None);
     assert_eq!(problem_of("url = \"https://10.1.2.3/\"\nprivate = [\"10.1.2.0/24\"]"), None);
     assert_eq!(problem_of("url = \"https://[fd12::1]:8443/\"\nprivate = [\"fd12::/16\"]"), None);

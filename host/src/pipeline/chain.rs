@@ -1,9 +1,12 @@
 //! One run of a chain over one message. `run` and `try` share it, so a dry run is exact.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postroom_failpoint::reach;
-use postroom_mail::{Digest, Disposition, Effect, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict};
+use postroom_mail::{
+    Digest, Disposition, Effect, KvSeen, KvWrite, Label, LogLine, Name, Plan, StepTrace, Verdict,
+};
 use postroom_sandbox::{Cause, InvokeError, KvRead, Message, Outcome, Parser, Usage};
 
 use super::set::{Chain, Step};
@@ -21,8 +24,49 @@ pub struct RunFailure {
     pub reason: String,
     /// What becomes of the message.
     pub disposition: Disposition,
+    /// Set when neither the message nor the plugin is to blame.
+    pub nobodys: Option<Nobodys>,
     /// What the steps did up to there, the failed one last.
     pub trace: Vec<StepTrace>,
+}
+
+/// A failure that says nothing about the message: it waits, and no attempt is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobodys {
+    /// A target that the plugin asked gave no answer.
+    Outage,
+    /// All instances were in use.
+    Crowd,
+}
+
+/// An outage is waited for so long; then attempts count, as with a relay that is gone (RFC 5321 section 4.5.4.1).
+const OUTAGE: Duration = Duration::from_secs(5 * 24 * 60 * 60);
+
+impl Nobodys {
+    fn of(cause: &Cause) -> Option<Self> {
+        match cause {
+            Cause::OutOfReach { .. } => Some(Self::Outage),
+            Cause::Busy(_) => Some(Self::Crowd),
+            Cause::CpuTime { .. }
+            | Cause::WallTime { .. }
+            | Cause::Memory { .. }
+            | Cause::Limit { .. }
+            | Cause::Trap { .. }
+            | Cause::Exit(_)
+            | Cause::Failed { .. }
+            | Cause::Host(_) => None,
+        }
+    }
+
+    /// How long a message of that age waits; `None` when it has waited long enough. Longer as it grows older: no count of its
+    /// own is kept.
+    pub(super) fn waits(self, age: Duration) -> Option<Duration> {
+        match self {
+            Self::Crowd => Some(Duration::from_secs(5)),
+            Self::Outage if age >= OUTAGE => None,
+            Self::Outage => Some((age / 4).clamp(Duration::from_secs(60), Duration::from_secs(15 * 60))),
+        }
+    }
 }
 
 /// What is learnt from a run beside what it decided.
@@ -51,6 +95,7 @@ struct Run {
     labels: Vec<Label>,
     verdict: Verdict,
     kv: Vec<KvWrite>,
+    kv_seen: Vec<KvSeen>,
     trace: Vec<StepTrace>,
     notes: Notes,
     /// Set when candidates run: what they look into the message with.
@@ -88,6 +133,7 @@ impl Chain {
             labels: Vec::new(),
             verdict: Verdict::Keep,
             kv: Vec::new(),
+            kv_seen: Vec::new(),
             trace: Vec::new(),
             notes: Notes::default(),
             shadows,
@@ -104,6 +150,7 @@ impl Chain {
             labels: run.labels,
             verdict: run.verdict,
             kv: run.kv,
+            kv_seen: run.kv_seen,
             trace: run.trace,
         };
         (Ok(plan), run.notes)
@@ -155,6 +202,7 @@ impl Run {
         let new: Vec<_> = outcome.labels.into_iter().filter(|label| !self.labels.contains(label)).collect();
         self.labels.extend(new.iter().cloned());
         self.kv.extend(outcome.kv);
+        self.kv_seen.extend(outcome.kv_seen);
         self.trace.push(trace(step, said, new, outcome.log, &outcome.usage));
         match outcome.verdict {
             Some(verdict @ Verdict::Quarantine { .. }) => {
@@ -172,12 +220,15 @@ impl Run {
         let said = format!("failed: {reason}");
         self.trace.push(trace(step, said, Vec::new(), error.log.to_vec(), &error.usage));
         let disposition = error.disposition();
-        let gave_up = last || !matches!(disposition, Disposition::Retry { .. });
-        if gave_up && step.on_error.then == Then::Skip {
+        let may_skip = step.on_error.then == Then::Skip;
+        // A step that may be skipped holds no mail up for as long as an outage lasts.
+        let nobodys = Nobodys::of(&error.cause).filter(|nobodys| *nobodys == Nobodys::Crowd || !may_skip);
+        let gave_up = last && nobodys.is_none() || !matches!(disposition, Disposition::Retry { .. });
+        if gave_up && may_skip {
             return Ok(Next::Go);
         }
         let trace = std::mem::take(&mut self.trace);
-        Err(RunFailure { step: step.name.clone(), reason, disposition, trace })
+        Err(RunFailure { step: step.name.clone(), reason, disposition, nobodys, trace })
     }
 }
 
@@ -199,9 +250,11 @@ pub(super) fn is_own_fault(cause: &Cause) -> bool {
         | Cause::Trap { .. }
         | Cause::Exit(_)
         | Cause::Failed { transient: false, .. } => true,
-        Cause::WallTime { .. } | Cause::Failed { transient: true, .. } | Cause::Busy(_) | Cause::Host(_) => {
-            false
-        }
+        Cause::WallTime { .. }
+        | Cause::Failed { transient: true, .. }
+        | Cause::OutOfReach { .. }
+        | Cause::Busy(_)
+        | Cause::Host(_) => false,
     }
 }
 
@@ -238,4 +291,20 @@ fn phrase(outcome: &Outcome) -> String {
         said.push("stopped the chain".to_owned());
     }
     if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_waited_for_longer_and_longer_and_not_for_ever() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let waits = |age| Nobodys::Outage.waits(age);
+        assert_eq!(waits(Duration::ZERO), Some(minutes(1)));
+        assert_eq!(waits(minutes(20)), Some(minutes(5)));
+        assert_eq!(waits(minutes(24 * 60)), Some(minutes(15)));
+        assert_eq!(waits(OUTAGE), None, "then attempts count");
+        assert!(Nobodys::Crowd.waits(2 * OUTAGE).is_some());
+    }
 }

@@ -19,14 +19,16 @@ use std::time::Duration;
 use postroom_failpoint::reach;
 use postroom_mail::{Disposition, Name, Octets, Plan, StepTrace, Timestamp, Verdict};
 use postroom_sandbox::{KvRead, Message};
-use postroom_spool::{Leases, MessageLease, Remedy, Spool};
+use postroom_spool::{Leases, MessageLease, Planned, Remedy, Spool};
 use tokio::task::JoinSet;
 
 pub use breaker::{Course, Open, Record, Version};
 pub use chain::{Conduct, Notes, RunFailure};
 pub use dry::dry_run;
 pub use fall_back::{begin, take_over};
-pub use set::{Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files};
+pub use set::{
+    Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files, step_version,
+};
 pub use shadow::{Compared, Difference, How, Report, Shadows};
 pub use versions::{Versions, recorded};
 
@@ -212,7 +214,13 @@ async fn commit(host: &Host, lease: MessageLease, plan: Plan) -> Result<(), post
         Verdict::Quarantine { reason, .. } => Some(reason.clone()),
         Verdict::Keep | Verdict::Discard { .. } => None,
     };
-    host.spool.plan(lease, plan, host.clock.now()).await?;
+    match host.spool.plan(lease, plan, host.clock.now()).await? {
+        Planned::Committed => {}
+        Planned::Stale => {
+            host.bells.inbox.notify_one();
+            return Ok(());
+        }
+    }
     reach("pipeline", "planned");
     host.bells.outbox.notify_one();
     if let Some(reason) = set_aside {
@@ -232,6 +240,11 @@ async fn settle_failed(
     reach("pipeline", "failed");
     let (reason, trace) = (failure.to_string(), failure.trace);
     let now = host.clock.now();
+    if let Some(wait) =
+        failure.nobodys.and_then(|nobodys| nobodys.waits(now.since(lease.provenance.retrieved)))
+    {
+        return host.spool.put_back(lease, now.after(host.chance.around(wait)), reason, now).await;
+    }
     match failure.disposition {
         Disposition::Retry { after } if !last => {
             let wait = after.unwrap_or_else(|| {
@@ -304,10 +317,16 @@ struct SpoolKv(Arc<dyn Spool>);
 
 impl KvRead for SpoolKv {
     fn get(&self, scope: &str, key: &str) -> Result<Option<Vec<u8>>, String> {
-        self.0.kv_get(scope, key).map_err(|error| error.to_string())
+        self.0.kv_get(scope, key).map_err(|error| unreadable(scope, &error))
     }
 
     fn total(&self, scope: &str) -> Result<u64, String> {
-        self.0.kv_total(scope).map_err(|error| error.to_string())
+        self.0.kv_total(scope).map_err(|error| unreadable(scope, &error))
     }
+}
+
+/// The cause names places of this machine, which are no business of a plugin's.
+fn unreadable(scope: &str, error: &postroom_spool::Error) -> String {
+    tracing::error!(scope, %error, "the state of a plugin cannot be read");
+    "its state cannot be read now".to_owned()
 }

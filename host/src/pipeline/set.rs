@@ -249,6 +249,15 @@ pub fn candidate_version(
     Ok(Some(Version { digest, terms: terms(&candidate) }))
 }
 
+/// The version of a step's plugin as it is configured now.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn step_version(config: &Config, pipeline: &Name, step: &StepConfig) -> Result<Version, PluginProblem> {
+    let digest = Digest::of(&read_plugin(config, pipeline, step)?);
+    Ok(Version { digest, terms: terms(step) })
+}
+
 /// Everything but its octets that decides how a plugin works.
 fn terms(step: &StepConfig) -> Digest {
     let (settings, rest) = (step.settings.to_string(), format!("{:?} {:?}", step.grants, step.limits));

@@ -283,7 +283,15 @@ impl<'a> Candidate<'a> {
         let plugin = self.shadow.plugin.clone().with_fetch(Arc::clone(&again) as Arc<dyn Fetch>);
         let tried = plugin.handle(&own, labels, kv);
         let how = match decided(&tried) {
+            // The step got to an end: what the candidate waits for is its own choice.
+            None if is_unwilling(&tried) => How::Different {
+                failed: true,
+                minus: only(&before, &[]),
+                plus: vec![neutral(&failed(&tried), LINE)],
+            },
             None => How::Unknown,
+            // Its step has more time.
+            Some(_) if was_hurried(&tried) => How::Unknown,
             Some(_) if again.missed() => How::Unknown,
             Some(after) if before == after => How::Same,
             Some(after) => How::Different {
@@ -296,6 +304,21 @@ impl<'a> Candidate<'a> {
             Version { digest: self.step.plugin.component().digest(), terms: self.step.version.terms };
         Some(Compared { step: self.step.name.clone(), current, candidate: self.shadow.version, how })
     }
+}
+
+/// Whether it asked for another try, which no outage explains.
+fn is_unwilling(tried: &Result<Outcome, InvokeError>) -> bool {
+    matches!(tried, Err(error) if matches!(error.cause, Cause::Failed { transient: true, .. }))
+}
+
+/// Whether it passed a limit that is lower than its step's only because it is a candidate.
+fn was_hurried(tried: &Result<Outcome, InvokeError>) -> bool {
+    let Err(error) = tried else { return false };
+    matches!(error.cause, Cause::CpuTime { limit: CPU } | Cause::WallTime { limit: WALL })
+}
+
+fn failed(tried: &Result<Outcome, InvokeError>) -> String {
+    tried.as_ref().err().map_or_else(String::new, |error| format!("failed: {error}"))
 }
 
 /// What was decided, a line each, in an order of its own; `None` when that was no doing of the plugin's.

@@ -120,7 +120,9 @@ impl Run {
 
 pub(crate) fn failure(cause: &Cause) -> Failure {
     match cause {
-        Cause::Failed { transient: true, message, .. } => Failure::Transient(message.clone()),
+        Cause::Failed { transient: true, message, .. } | Cause::OutOfReach { message, .. } => {
+            Failure::Transient(message.clone())
+        }
         Cause::Failed { transient: false, message, .. } => Failure::Permanent(message.clone()),
         Cause::CpuTime { .. }
         | Cause::WallTime { .. }

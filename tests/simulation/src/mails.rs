@@ -71,7 +71,14 @@ impl Mail {
 #[must_use]
 pub fn plan(provenance: &Provenance) -> Plan {
     let effects = Sink::ALL.into_iter().map(|sink| effect(provenance, sink)).collect();
-    Plan { effects, labels: Vec::new(), verdict: Verdict::Keep, kv: Vec::new(), trace: Vec::new() }
+    Plan {
+        effects,
+        labels: Vec::new(),
+        verdict: Verdict::Keep,
+        kv: Vec::new(),
+        kv_seen: Vec::new(),
+        trace: Vec::new(),
+    }
 }
 
 /// The effect at one sink.

@@ -48,7 +48,7 @@ impl Host {
             return spool.defer(lease, now.after(WAIT), "not today".into(), Vec::new(), now).await;
         }
         let plan = plan(&lease.provenance);
-        spool.plan(lease, plan, now).await
+        spool.plan(lease, plan, now).await.map(drop)
     }
 
     pub(crate) async fn deliver(&mut self, sink: Sink) -> Result<(), Error> {

@@ -29,7 +29,7 @@ fn plugin(sandbox: &Sandbox, guest: &str, mode: &str) -> Plugin {
 
 /// Everything but what it used.
 fn script(outcome: &Outcome) -> String {
-    let Outcome { effects, labels, verdict, stop, kv, log, usage: _ } = outcome;
+    let Outcome { effects, labels, verdict, stop, kv, kv_seen: _, log, usage: _ } = outcome;
     format!("{effects:?}\n{labels:?}\n{verdict:?}\n{stop}\n{kv:?}\n{log:?}")
 }
 

@@ -1,10 +1,12 @@
 //! Inbox and outbox: attempts are counted, plans are final, effects end in a receipt or with a reason.
 
-use postroom_mail::{Plan, Timestamp, Verdict};
+use postroom_mail::{Digest, KvSeen, Plan, Timestamp, Verdict};
 
 use super::Factory;
 use super::sample::{self, Fresh, admit, effect, lease_one, name, plan, receipt, state, write};
-use crate::{EffectLease, EffectState, Error, Leases, MessageLease, MessageState, Settlement, Spool};
+use crate::{
+    EffectLease, EffectState, Error, Leases, MessageLease, MessageState, Planned, Settlement, Spool,
+};
 
 pub(super) async fn suite(factory: Factory<'_>) {
     messages_are_leased_oldest_first_and_counted(factory()).await;
@@ -26,7 +28,8 @@ pub(super) async fn suite(factory: Factory<'_>) {
     a_verdict_comes_true_after_the_effects(factory()).await;
     the_same_effect_twice_is_one(factory()).await;
     state_of_steps_is_committed_with_the_plan(factory()).await;
-    the_octets_of_a_steps_state_are_its_keys_and_values(factory()).await;
+    the_octets_of_a_steps_state_are_its_keys_its_values_and_some_for_each_entry(factory()).await;
+    a_plan_that_was_decided_by_another_state_is_dropped_and_counts_no_attempt(factory()).await;
     the_next_due_time_is_the_least(factory()).await;
 }
 
@@ -346,17 +349,17 @@ async fn state_of_steps_is_committed_with_the_plan(spool: Fresh) {
     assert_eq!(spool.kv_get("home/step/other", "1").unwrap(), None);
 }
 
-async fn the_octets_of_a_steps_state_are_its_keys_and_values(spool: Fresh) {
+async fn the_octets_of_a_steps_state_are_its_keys_its_values_and_some_for_each_entry(spool: Fresh) {
     let scope = "home/step/shop";
     assert_eq!(spool.kv_total(scope).unwrap(), 0);
     let large = vec![0_u8; 100_000];
     for (uid, key, value, expected) in [
-        ("1", "one", Some(&b"12345"[..]), 8),
+        ("1", "one", Some(&b"12345"[..]), 64 + 8),
         // Octets of the key, not characters, and of a value that is text to nobody.
-        ("2", "\u{fc}\u{4e2d}", Some(b"\0\xff"), 8 + 7),
-        ("3", "one", Some(b""), 3 + 7),
-        ("4", "large", Some(&large), 3 + 7 + 100_005),
-        ("5", "large", None, 3 + 7),
+        ("2", "\u{fc}\u{4e2d}", Some(b"\0\xff"), 128 + 8 + 7),
+        ("3", "one", Some(b""), 128 + 3 + 7),
+        ("4", "large", Some(&large), 192 + 3 + 7 + 100_005),
+        ("5", "large", None, 128 + 3 + 7),
     ] {
         admit(&*spool, uid, b"octets").await;
         let lease = lease_one(&*spool, NOW).await;
@@ -364,6 +367,27 @@ async fn the_octets_of_a_steps_state_are_its_keys_and_values(spool: Fresh) {
         spool.plan(lease, Plan { kv, ..plan(Vec::new()) }, NOW).await.unwrap();
         assert_eq!(spool.kv_total(scope).unwrap(), expected, "{key:?}");
     }
+}
+
+async fn a_plan_that_was_decided_by_another_state_is_dropped_and_counts_no_attempt(spool: Fresh) {
+    let scope = "home/step/shop";
+    let (mine, other) = (Some(&b"5"[..]), Some(&b"6"[..]));
+    let seen = |digest| vec![KvSeen { scope: scope.to_owned(), key: "count".to_owned(), digest }];
+    admit(&*spool, "1", b"one").await;
+    admit(&*spool, "2", b"two").await;
+    let mut leases = spool.lease_messages(2, NOW).await.unwrap();
+    let (second, first) = (leases.remove(1), leases.remove(0));
+    let late = second.message;
+    let both = Plan { kv: vec![write(scope, "count", mine)], kv_seen: seen(None), ..plan(Vec::new()) };
+    assert_eq!(spool.plan(first, both.clone(), NOW).await.unwrap(), Planned::Committed);
+    assert_eq!(spool.plan(second, both, NOW).await.unwrap(), Planned::Stale);
+    assert_eq!(spool.kv_get(scope, "count").unwrap().as_deref(), mine, "nothing of it was written");
+    let again = lease_one(&*spool, NOW).await;
+    assert_eq!((again.message, again.attempt), (late, 1));
+    let now = seen(Some(Digest::of(b"5")));
+    let plan = Plan { kv: vec![write(scope, "count", other)], kv_seen: now, ..plan(Vec::new()) };
+    assert_eq!(spool.plan(again, plan, NOW).await.unwrap(), Planned::Committed);
+    assert_eq!(spool.kv_get(scope, "count").unwrap().as_deref(), other);
 }
 
 async fn the_next_due_time_is_the_least(spool: Fresh) {

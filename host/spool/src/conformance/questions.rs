@@ -103,7 +103,7 @@ async fn counts_add_up_and_the_queue_shows_what_is_open(spool: Fresh) {
                     };
                     spool.settle(lease, settlement, NOW).await.unwrap();
                 }
-                "discarded" => spool.plan(lease, sample::discard(), NOW).await.unwrap(),
+                "discarded" => drop(spool.plan(lease, sample::discard(), NOW).await.unwrap()),
                 "aside" => spool.quarantine(lease, "odd".into(), Vec::new(), NOW).await.unwrap(),
                 "planned" => {
                     let effects = vec![effect(&lease, "later", fate, true)];

@@ -85,6 +85,7 @@ pub(crate) fn plan(effects: Vec<Effect>) -> Plan {
         labels: vec![Label::new("kept").unwrap()],
         verdict: Verdict::Keep,
         kv: Vec::new(),
+        kv_seen: Vec::new(),
         trace: vec![StepTrace {
             step: name("step"),
             plugin: "filter".into(),

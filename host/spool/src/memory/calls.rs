@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, Digest, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
+use postroom_mail::{AccountId, Digest, KvSeen, KvWrite, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 
 use super::MemorySpool;
 use super::state::{Entry, Message, State, Stored};
@@ -12,7 +12,7 @@ use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Remo
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Free, History,
-    Leases, MessageLease, MessageState, QueueFilter, QueueRow, Settlement, Swept,
+    Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -220,11 +220,19 @@ impl Spool for MemorySpool {
         Ok(leases.collect())
     }
 
-    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()> {
+    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<Planned> {
         let mut state = self.state();
         let index = state.leased(&lease)?;
+        let found = |seen: &KvSeen| {
+            state.kv.get(&(seen.scope.clone(), seen.key.clone())).map(|value| Digest::of(value))
+        };
+        if plan.kv_seen.iter().any(|seen| found(seen) != seen.digest) {
+            state.messages[index].defer(now, life::STALE.to_owned(), now);
+            state.messages[index].attempts -= 1;
+            return Ok(Planned::Stale);
+        }
         state.plan(index, plan, now);
-        Ok(())
+        Ok(Planned::Committed)
     }
 
     async fn defer(
@@ -374,7 +382,7 @@ impl Spool for MemorySpool {
     fn kv_total(&self, scope: &str) -> Result<u64> {
         let state = self.state();
         let own = state.kv.iter().filter(|((of, _), _)| of == scope);
-        Ok(own.map(|((_, key), value)| (key.len() + value.len()) as u64).sum())
+        Ok(own.map(|((_, key), value)| KvWrite::counted(key, value)).sum())
     }
 
     async fn find(&self, prefix: &str) -> Result<Vec<MessageId>> {

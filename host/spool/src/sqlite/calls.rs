@@ -18,7 +18,7 @@ use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Remo
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, Free, History, Leases, MessageLease,
-    QueueFilter, QueueRow, Settlement, Swept,
+    Planned, QueueFilter, QueueRow, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -202,7 +202,7 @@ impl Spool for SqliteSpool {
         self.lease("spool.lease_messages", move |unit| inbox::lease(unit, limit, now), inbox::unlease).await
     }
 
-    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<()> {
+    async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<Planned> {
         self.write("spool.plan", move |unit| inbox::plan(unit, &lease, &plan, now)).await
     }
 

@@ -1,6 +1,6 @@
 //! Messages from admission to their plan. Every function works inside one open transaction.
 
-use postroom_mail::{MessageId, Plan, StepTrace, Timestamp, Verdict};
+use postroom_mail::{Digest, MessageId, Plan, StepTrace, Timestamp, Verdict};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::fault::Outcome;
@@ -8,10 +8,10 @@ use super::origin::Origin;
 use super::rows::{self, PROVENANCE, event, repeating_event, signed};
 use super::segments::Place;
 use super::writer::Unit;
-use super::{health, notes, operator, outbox};
+use super::{health, notes, operator, outbox, questions};
 use crate::Error;
 use crate::life;
-use crate::records::{Admitted, Arrival, MessageLease, MessageState};
+use crate::records::{Admitted, Arrival, MessageLease, MessageState, Planned};
 
 /// Commit point 1: octets to the segment, a row for the message, a row for the ledger.
 pub(super) fn admit(unit: &mut Unit<'_>, arrivals: &[Arrival]) -> Outcome<Vec<Admitted>> {
@@ -156,8 +156,17 @@ pub(super) fn release(unit: &mut Unit<'_>, counted: bool, now: Timestamp) -> Out
 }
 
 /// Commit point 2.
-pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: Timestamp) -> Outcome<()> {
+pub(super) fn plan(
+    unit: &mut Unit<'_>,
+    lease: &MessageLease,
+    plan: &Plan,
+    now: Timestamp,
+) -> Outcome<Planned> {
     let seq = leased(unit, lease)?;
+    if is_stale(unit, plan)? {
+        put_back(unit, lease, now, life::STALE, now)?;
+        return Ok(Planned::Stale);
+    }
     let mut add = unit.sql.prepare_cached(
         "INSERT INTO effects (id, message, sink, state, due, required, whole, body)
          VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
@@ -185,10 +194,21 @@ pub(super) fn plan(unit: &mut Unit<'_>, lease: &MessageLease, plan: &Plan, now: 
         life::ended(state).then_some(now.0),
     ])?;
     event(unit.sql, seq, now, &life::planned(added, &plan.verdict))?;
-    match (&plan.verdict, life::reason(&plan.verdict)) {
-        (Verdict::Quarantine { .. }, Some(reason)) => event(unit.sql, seq, now, &life::quarantined(&reason)),
-        _ => Ok(()),
+    if let (Verdict::Quarantine { .. }, Some(reason)) = (&plan.verdict, life::reason(&plan.verdict)) {
+        event(unit.sql, seq, now, &life::quarantined(&reason))?;
     }
+    Ok(Planned::Committed)
+}
+
+/// Whether a step decided by a state that is another one now: two messages of an account may run at once.
+fn is_stale(unit: &Unit<'_>, plan: &Plan) -> Outcome<bool> {
+    for seen in &plan.kv_seen {
+        let value = questions::kv_get(unit.sql, &seen.scope, &seen.key)?;
+        if value.as_deref().map(Digest::of) != seen.digest {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn write_kv(unit: &Unit<'_>, plan: &Plan) -> Outcome<()> {

@@ -1,6 +1,6 @@
 //! Answers about what is here. Reads only.
 
-use postroom_mail::{AccountId, Digest, MessageId, Provenance, Timestamp};
+use postroom_mail::{AccountId, Digest, KvWrite, MessageId, Provenance, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::Outcome;
@@ -247,11 +247,11 @@ pub(super) fn kv_get(sql: &Connection, scope: &str, key: &str) -> Outcome<Option
     Ok(query.query_row(params![scope, key], |row| row.get(0)).optional()?)
 }
 
-/// Octets of a step's state. Reads its rows, but not their values: SQLite knows the length of a value without it.
+/// Octets that a step's state is counted as. Reads its rows, but not their values: SQLite knows the length of a value without it.
 pub(super) fn kv_total(sql: &Connection, scope: &str) -> Outcome<u64> {
     let mut query = sql.prepare_cached(
-        "SELECT coalesce(sum(octet_length(key) + octet_length(value)), 0) FROM kv WHERE scope = ?1",
+        "SELECT coalesce(sum(octet_length(key) + octet_length(value) + ?2), 0) FROM kv WHERE scope = ?1",
     )?;
-    let octets: i64 = query.query_row(params![scope], |row| row.get(0))?;
+    let octets: i64 = query.query_row(params![scope, rows::signed(KvWrite::ENTRY)], |row| row.get(0))?;
     Ok(u64::try_from(octets).unwrap_or(0))
 }

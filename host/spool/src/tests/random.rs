@@ -184,8 +184,8 @@ impl Pair {
             _ => {
                 let plan = self.plan(&one);
                 (
-                    self.oracle.plan(one, plan.clone(), self.now).await,
-                    self.embedded.plan(two, plan, self.now).await,
+                    self.oracle.plan(one, plan.clone(), self.now).await.map(drop),
+                    self.embedded.plan(two, plan, self.now).await.map(drop),
                 )
             }
         };
