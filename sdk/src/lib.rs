@@ -7,7 +7,7 @@
 //! ```
 //! use postroom_sdk::prelude::*;
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings { label: String }
 //!
@@ -67,7 +67,8 @@ pub use crate::content::{Blob, Writer};
 pub use crate::date::Date;
 pub use crate::fault::{Failure, Fault, Problem};
 pub use crate::message::{Address, BodyKind, Message, Part};
-pub use crate::plugin::Plugin;
+pub use crate::plugin::{NoSettings, Plugin};
+pub use schemars::{self, JsonSchema};
 
 /// Everything a plugin usually names.
 pub mod prelude {
@@ -76,10 +77,12 @@ pub mod prelude {
     pub use crate::effects::Compression;
     pub use crate::fault::{Failure, Fault, Problem};
     pub use crate::message::{Address, BodyKind, Message, Part};
-    pub use crate::plugin::Plugin;
+    pub use crate::plugin::{NoSettings, Plugin};
     pub use crate::size::Size;
     pub use crate::template::{MessageTemplate, PartTemplate};
     pub use crate::{effects, fetch, kv, log};
+    // The module is what `#[derive(JsonSchema)]` names.
+    pub use schemars::{self, JsonSchema};
 }
 
 /// Makes a type the plugin of this crate: `export!(MyPlugin)`, once, where the type implements [`Plugin`].

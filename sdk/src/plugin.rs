@@ -1,7 +1,9 @@
 //! What a plugin is, and what it says of itself.
 
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fault::{Failure, Problem};
 use crate::message::Message;
@@ -10,8 +12,10 @@ use crate::message::Message;
 ///
 /// The host makes a fresh instance for every message: nothing is kept between messages but what [`kv`](crate::kv) holds.
 pub trait Plugin {
-    /// The step's `settings`. Derive `Deserialize` with `#[serde(deny_unknown_fields)]`, so that a typing error is told.
-    type Settings: DeserializeOwned + 'static;
+    /// The step's `settings`; [`NoSettings`] when there are none. Derive `Deserialize` with
+    /// `#[serde(deny_unknown_fields)]`, so that a typing error is told, and `JsonSchema`, so that the operator sees what
+    /// can be set: the fields' documentation becomes their descriptions.
+    type Settings: DeserializeOwned + JsonSchema + 'static;
 
     /// Lower-case name: "receipts".
     const NAME: &'static str;
@@ -19,8 +23,6 @@ pub trait Plugin {
     const VERSION: &'static str;
     /// One line for the operator.
     const DESCRIPTION: &'static str;
-    /// JSON Schema of the settings, an object.
-    const SETTINGS: &'static str = r#"{"type":"object"}"#;
 
     /// Checks what the types of the settings cannot say. Called when the host starts, before any message.
     ///
@@ -38,13 +40,20 @@ pub trait Plugin {
     fn handle(message: &Message, settings: &Self::Settings) -> Result<(), Failure>;
 }
 
+/// The settings of a plugin that has none: whatever is set is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(description = "There is nothing to set")]
+pub struct NoSettings {}
+
 /// Does nothing but compile only for a plugin.
 #[doc(hidden)]
 pub const fn is_plugin<P: Plugin>() {}
 
-/// The answer to `describe`: an object of name, version, description and settings.
+/// The answer to `describe`: an object of name, version, description and settings, the latter as JSON Schema 2020-12. The
+/// schema is made here and nowhere else: no message pays for it.
 pub(crate) fn describe<P: Plugin>() -> String {
-    let settings: Value = serde_json::from_str(P::SETTINGS).unwrap_or_else(|_| json!({ "type": "object" }));
+    let settings = SchemaGenerator::default().into_root_schema_for::<P::Settings>();
     json!({ "name": P::NAME, "version": P::VERSION, "description": P::DESCRIPTION, "settings": settings })
         .to_string()
 }
