@@ -39,6 +39,7 @@ pub struct Settings {
     /// What a wrapping message is from, a bare address.
     pub from: Option<String>,
     /// Subject of a wrapping message; `{subject}` is the original one.
+    #[schemars(extend("default" = wrap::SUBJECT))]
     pub subject: Option<String>,
 }
 
