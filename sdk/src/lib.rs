@@ -91,6 +91,26 @@ pub mod prelude {
 /// a plugin crate stays an ordinary crate with ordinary tests. Natively the macro only proves that the type fits.
 ///
 /// `export!(mime MyParser)` exports a [`structure::Parser`] as a component of the world `mime` instead.
+///
+/// ```
+/// use postroom_sdk::prelude::*;
+///
+/// struct Quiet;
+///
+/// impl Plugin for Quiet {
+///     type Settings = NoSettings;
+///     const NAME: &'static str = "quiet";
+///     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+///     const DESCRIPTION: &'static str = "Leaves every message where it is";
+///
+///     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> {
+///         Ok(())
+///     }
+/// }
+///
+/// postroom_sdk::export!(Quiet);
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! export {
     (mime $parser:ty) => {

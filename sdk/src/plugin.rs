@@ -11,6 +11,42 @@ use crate::message::Message;
 /// One step over one message. Implement it and call [`export!`](crate::export).
 ///
 /// The host makes a fresh instance for every message: nothing is kept between messages but what [`kv`](crate::kv) holds.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail, json};
+/// use postroom_sdk::prelude::*;
+///
+/// #[derive(serde::Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Settings {
+///     /// Words that mark a message.
+///     words: Vec<String>,
+/// }
+///
+/// struct Marked;
+///
+/// impl Plugin for Marked {
+///     type Settings = Settings;
+///     const NAME: &'static str = "marked";
+///     const VERSION: &'static str = "0.1.0";
+///     const DESCRIPTION: &'static str = "Labels messages by words";
+///
+///     fn check(settings: &Settings) -> Result<(), Problem> {
+///         if settings.words.is_empty() { Err(Problem::new("words", "must name one")) } else { Ok(()) }
+///     }
+///
+///     fn handle(message: &Message, settings: &Settings) -> Result<(), Failure> {
+///         if settings.words.iter().any(|word| message.subject().contains(word)) {
+///             effects::label("marked")?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let run = Bench::new().run::<Marked>(json!({ "words": ["bill"] }), &Mail::new().subject("A bill"));
+/// assert_eq!(run.lines(), ["label marked"]);
+/// assert!(Bench::new().configure::<Marked>(&json!({ "words": [] })).is_err());
+/// ```
 pub trait Plugin {
     /// The step's `settings`; [`NoSettings`] when there are none. Derive `Deserialize` with
     /// `#[serde(deny_unknown_fields)]`, so that a typing error is told, and `JsonSchema`, so that the operator sees what
@@ -41,6 +77,28 @@ pub trait Plugin {
 }
 
 /// The settings of a plugin that has none: whatever is set is an error.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail, json};
+/// use postroom_sdk::prelude::*;
+///
+/// struct Stops;
+///
+/// impl Plugin for Stops {
+///     type Settings = NoSettings;
+///     const NAME: &'static str = "stops";
+///     const VERSION: &'static str = "0.1.0";
+///     const DESCRIPTION: &'static str = "Ends the chain";
+///
+///     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> {
+///         effects::stop();
+///         Ok(())
+///     }
+/// }
+///
+/// assert_eq!(Bench::new().run::<Stops>(json!({}), &Mail::new()).lines(), ["stop"]);
+/// assert!(Bench::new().configure::<Stops>(&json!({ "colour": "red" })).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(description = "There is nothing to set")]

@@ -13,6 +13,16 @@ use crate::fault::Problem;
 const PATTERN: &str = r"^\s*[0-9]+\s*(([kKmMgG][iI]?)?[bB])?\s*$";
 
 /// A number of octets. In settings a number, or a text with a unit: B, KB, MB, GB (1000) or KiB, MiB, GiB (1024).
+///
+/// ```
+/// use postroom_sdk::size::Size;
+///
+/// let limit: Size = "10 MiB".parse()?;
+/// assert_eq!(limit, Size(10 << 20));
+/// assert_eq!(limit.to_string(), "10 MiB");
+/// assert!("10 M".parse::<Size>().is_err());
+/// # Ok::<(), postroom_sdk::Problem>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 

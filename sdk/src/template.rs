@@ -30,6 +30,19 @@ const SLUG_CHARS: usize = 60;
 const NAME_OCTETS: usize = 120;
 
 /// A template for what is known of a message. Deserializes from a string; what it cannot know is an error.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let key = MessageTemplate::parse("{account}/{date:%Y-%m}/{subject:20}.eml")?;
+/// let run = Bench::new().run_fn(&Mail::new().subject("Your order"), |message| {
+///     assert_eq!(key.render(message), "home/2026-11/your-order.eml");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// # Ok::<(), Problem>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", inline, extend("minLength" = 1), description = described(false))]
@@ -52,6 +65,19 @@ impl MessageTemplate {
 }
 
 /// A template for what is known of a message and one of its parts. Deserializes from a string.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let key = PartTemplate::parse("{date:%Y}/{path}-{filename}")?;
+/// let run = Bench::new().run_fn(&Mail::new().attach("bill.pdf", "application/pdf", b"%PDF"), |message| {
+///     assert_eq!(key.render(message, &message.attachments()[0])?, "2026/1-bill.pdf");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// # Ok::<(), Problem>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", inline, extend("minLength" = 1), description = described(true))]
