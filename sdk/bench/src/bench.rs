@@ -29,6 +29,50 @@ const FUNCTION: &str = "function";
 const RECEIVED_MS: u64 = 1_795_514_400_000;
 
 /// What the operator granted. Nothing, to begin with.
+///
+/// ```
+/// use postroom_bench::{Bench, Limits, Mail, json};
+/// use postroom_sdk::prelude::*;
+/// # struct Copies;
+/// # impl Plugin for Copies {
+/// #     type Settings = NoSettings;
+/// #     const NAME: &'static str = "copies";
+/// #     const VERSION: &'static str = "0";
+/// #     const DESCRIPTION: &'static str = "";
+/// #     fn handle(message: &Message, _: &NoSettings) -> Result<(), Failure> {
+/// #         kv::set("last", message.account().as_bytes())?;
+/// #         effects::store("vault", message.received().format("%Y.eml"), &message.raw()).queue()?;
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// // `Copies` stores each message, and remembers the account of the last one.
+/// let mut bench = Bench::new().sink("vault").kv().account("work").received(1_795_514_400_000);
+/// let run = bench.run_keeping::<Copies>(json!({}), &Mail::new().raw(b"Hello"));
+/// assert_eq!(run.lines(), ["store vault:2026.eml 5 octets"]);
+/// assert_eq!(run.kv["last"], b"work");
+/// assert!(bench.run::<Copies>(json!({}), &Mail::new()).result.is_ok());
+/// assert!(bench.run_eml::<Copies>(json!({}), b"Subject: x\r\n\r\n").result.is_ok());
+/// assert!(bench.configure::<Copies>(&json!({ "colour": "red" })).is_err());
+///
+/// // What the operator did not grant, or does not let happen, fails as in the host.
+/// assert!(Bench::default().run::<Copies>(json!({}), &Mail::new()).result.is_err());
+/// let small = Limits { effects: 0, ..Limits::default() };
+/// assert!(bench.clone().limits(small).run::<Copies>(json!({}), &Mail::new()).result.is_err());
+/// let full = bench.refuse("vault", Fault::Transient("the disk is full".to_owned()));
+/// assert_eq!(full.run::<Copies>(json!({}), &Mail::new()).result, Err(Failure::transient("the disk is full")));
+///
+/// // A function can be run alone. Other sinks, and what targets of `fetch` answer:
+/// let bench = Bench::new().mailbox("mail").relay("out").discard();
+/// let bench = bench.answers("crm", "people/1", 200, "Ann").no_answer("crm", "people/2", "it is down");
+/// let run = bench.run_fn(&Mail::new(), |_| {
+///     assert!(fetch::get("crm", "people/1")?.is_success());
+///     assert!(matches!(fetch::get("crm", "people/2"), Err(Fault::Transient(_))));
+///     effects::discard("seen")?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["discard seen"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bench {
     sinks: BTreeMap<String, SinkKind>,
