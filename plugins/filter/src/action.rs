@@ -4,7 +4,8 @@ use postroom_sdk::{Fault, JsonSchema, effects, schemars};
 use serde::Deserialize;
 
 /// What the operator may write.
-const EXPECTED: &str = "label:NAME, quarantine, quarantine:REASON, discard, discard:REASON, stop or continue";
+const EXPECTED: &str =
+    "label:NAME, quarantine, quarantine:REASON, discard, discard:REASON, stop and continue";
 /// The same, as a pattern.
 const PATTERN: &str =
     r"^\s*(label\s*:\s*[A-Za-z0-9_./:-]{1,64}|(quarantine|discard)\s*(:[\s\S]*)?|stop|continue)\s*$";
@@ -43,7 +44,7 @@ impl TryFrom<String> for Action {
             ("discard", reason) => Ok(Self::Discard(reason)),
             ("stop", None) => Ok(Self::Stop),
             ("continue", None) => Ok(Self::Continue),
-            _ => Err(format!("\"{text}\" is no action; write {EXPECTED}")),
+            _ => Err(format!("\"{text}\" is no action; there are {EXPECTED}")),
         }
     }
 }
