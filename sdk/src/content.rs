@@ -7,6 +7,20 @@ use crate::seam;
 const READ_OCTETS: u32 = 1 << 20;
 
 /// Immutable octets in the host: the raw message, a part, a slice, or something a [`Writer`] made.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new().raw(b"Subject: x\r\n\r\nHello"), |message| {
+///     let raw = message.raw();
+///     assert_eq!((raw.size(), raw.sha256().len()), (19, 64));
+///     assert_eq!(raw.read(14, 100)?, b"Hello");
+///     assert_eq!(raw.slice(14, 5)?.read_all(1024)?, b"Hello");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Debug)]
 pub struct Blob(pub(crate) seam::Blob);
 
@@ -59,6 +73,20 @@ impl Blob {
 }
 
 /// Builds new content in the host from octets and blobs.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().sink("notes").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     let mut writer = Writer::new();
+///     writer.write(b"> ")?;
+///     writer.append(&message.raw())?;
+///     effects::store("notes", "quoted.txt", &writer.finish()?).queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["store notes:quoted.txt 7 octets"]);
+/// ```
 #[derive(Debug)]
 pub struct Writer(seam::Writer);
 

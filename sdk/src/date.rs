@@ -8,6 +8,17 @@ const MONTHS: [&str; 12] =
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 /// A moment, to the millisecond, in UTC. Displays as RFC 3339 to the second: "2026-11-24T10:00:00Z".
+///
+/// ```
+/// use postroom_sdk::Date;
+///
+/// let date = Date::from_millis(1_795_514_400_000);
+/// assert_eq!(date.to_string(), "2026-11-24T10:00:00Z");
+/// assert_eq!(date.format("%Y/%m/%d"), "2026/11/24");
+/// assert_eq!(date.rfc5322(), "Tue, 24 Nov 2026 10:00:00 +0000");
+/// assert_eq!(date.millis(), 1_795_514_400_000);
+/// assert_eq!(Date::unknown_directive("%Y-%j").as_deref(), Some("%j"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(i64);
 

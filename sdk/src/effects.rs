@@ -8,6 +8,17 @@ use crate::fault::Fault;
 use crate::seam;
 
 /// How the sink compresses what it stores.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().sink("vault").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     effects::store("vault", "a.eml.zst", &message.raw()).compress(Compression::Zstd).queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["store vault:a.eml.zst 5 octets"]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Zstandard, RFC 8878.
@@ -15,11 +26,39 @@ pub enum Compression {
 }
 
 /// Stores content under a key in an object sink (directory, s3): `store("vault", key, &blob).queue()?`.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().sink("vault").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     let key = effects::store("vault", "2026/a.eml", &message.raw()).queue()?;
+///     assert_eq!(key, "2026/a.eml");
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["store vault:2026/a.eml 5 octets"]);
+/// ```
 pub fn store<'a>(sink: &'a str, key: impl Into<String>, content: &'a Blob) -> Store<'a> {
     Store { sink, key: key.into(), content, options: Vec::new() }
 }
 
 /// A `store` being put together.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().sink("vault").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     effects::store("vault", "a.eml", &message.raw())
+///         .content_type("message/rfc822")
+///         .compress(Compression::Zstd)
+///         .number_on_conflict()
+///         .meta("account", message.account())
+///         .queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["store vault:a.eml 5 octets"]);
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is stored before queue()"]
 pub struct Store<'a> {
@@ -67,11 +106,33 @@ impl Store<'_> {
 }
 
 /// Files content as a message into a mailbox sink (maildir). An empty mailbox is the inbox.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().mailbox("mail").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     effects::file_into("mail", "Archive/2026", &message.raw()).queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["file-into mail:Archive/2026 5 octets"]);
+/// ```
 pub fn file_into<'a>(sink: &'a str, mailbox: &'a str, content: &'a Blob) -> FileInto<'a> {
     FileInto { sink, mailbox, content, options: Vec::new() }
 }
 
 /// A `file_into` being put together.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().mailbox("mail").run_fn(&Mail::new().raw(b"Hello"), |message| {
+///     effects::file_into("mail", "", &message.raw()).flags("S").queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["file-into mail: 5 octets"]);
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is filed before queue()"]
 pub struct FileInto<'a> {
@@ -98,11 +159,33 @@ impl FileInto<'_> {
 }
 
 /// Sends the original on to new recipients through a transport sink (smtp).
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().relay("out").run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::forward("out", &["a@shop.example"]).queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["forward out to a@shop.example"]);
+/// ```
 pub fn forward<'a, T: AsRef<str>>(sink: &'a str, to: &[T]) -> Forward<'a> {
     Forward { sink, to: texts(to), add_headers: Vec::new() }
 }
 
 /// A `forward` being put together.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().relay("out").run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::forward("out", &["a@shop.example"]).header("X-By", "postroom").queue()?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["forward out to a@shop.example"]);
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is forwarded before queue()"]
 pub struct Forward<'a> {
@@ -129,6 +212,19 @@ impl Forward<'_> {
 
 /// Sends a message this plugin made, a whole RFC 5322 message, through a transport sink (smtp).
 ///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().relay("out").run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     let mut writer = Writer::new();
+///     writer.write(b"From: me@shop.example\r\nSubject: Seen\r\n\r\n")?;
+///     effects::send("out", &["a@shop.example"], &writer.finish()?)?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["send out to a@shop.example 40 octets"]);
+/// ```
+///
 /// # Errors
 /// When the sink is not granted, or a recipient or a limit forbids it.
 pub fn send<T: AsRef<str>>(sink: &str, to: &[T], message: &Blob) -> Result<(), Fault> {
@@ -136,6 +232,17 @@ pub fn send<T: AsRef<str>>(sink: &str, to: &[T], message: &Blob) -> Result<(), F
 }
 
 /// Marks the message for later steps and for the operator.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::label("receipt")?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["label receipt"]);
+/// ```
 ///
 /// # Errors
 /// When the name is not fit for a label.
@@ -145,6 +252,17 @@ pub fn label(name: &str) -> Result<(), Fault> {
 
 /// Lets the message go without a copy. The spool keeps it for a grace period.
 ///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().discard().run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::discard("an advertisement")?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["discard an advertisement"]);
+/// ```
+///
 /// # Errors
 /// When the grant `discard` is missing.
 pub fn discard(reason: &str) -> Result<(), Fault> {
@@ -153,6 +271,17 @@ pub fn discard(reason: &str) -> Result<(), Fault> {
 
 /// Sets the message aside for the operator.
 ///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::quarantine("it asks for a password")?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["quarantine it asks for a password"]);
+/// ```
+///
 /// # Errors
 /// When the reason is not fit to keep.
 pub fn quarantine(reason: &str) -> Result<(), Fault> {
@@ -160,11 +289,33 @@ pub fn quarantine(reason: &str) -> Result<(), Fault> {
 }
 
 /// No later step sees the message.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new().raw(b"Hello"), |_| {
+///     effects::stop();
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["stop"]);
+/// ```
 pub fn stop() {
     seam::stop();
 }
 
 /// When to try again, should `handle` fail.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new(), |_| {
+///     effects::retry_after(300);
+///     Err(Failure::transient("the index is being built"))
+/// });
+/// assert_eq!(run.retry_after, Some(300));
+/// ```
 pub fn retry_after(seconds: u32) {
     seam::retry_after(seconds);
 }

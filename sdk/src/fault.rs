@@ -4,6 +4,21 @@ use std::error::Error;
 use std::fmt;
 
 /// Why the host refused a call. The refused call had no effect; the plugin may go on.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new(), |_| {
+///     match kv::get("seen") {
+///         Err(Fault::Denied(line)) => assert_eq!(line, "grants = { kv = true }"),
+///         other => panic!("{other:?}"),
+///     }
+///     // What is passed on fails the message, for now or for good.
+///     Ok(effects::label("two words")?)
+/// });
+/// assert!(matches!(run.result, Err(Failure::Permanent(_))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The operator did not grant this: the text is the config line that would.
@@ -36,6 +51,14 @@ impl fmt::Display for Fault {
 impl Error for Fault {}
 
 /// Why a plugin could not handle a message. None of its effects happens; the step's `on_error` says what does.
+///
+/// ```
+/// use postroom_sdk::{Failure, Fault};
+///
+/// assert_eq!(Failure::transient("busy"), Failure::Transient("busy".to_owned()));
+/// assert_eq!(Failure::permanent("no date").to_string(), "no date");
+/// assert_eq!(Failure::from(Fault::Missing), Failure::permanent("missing"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// Worth another try.
@@ -78,6 +101,12 @@ impl From<Fault> for Failure {
 }
 
 /// A setting that makes no sense.
+///
+/// ```
+/// let problem = postroom_sdk::Problem::new("rules[2].then", "must name at least one action");
+/// assert_eq!(problem.path, "settings.rules[2].then");
+/// assert_eq!(problem.to_string(), "settings.rules[2].then: must name at least one action");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where: "settings.rules[2].when". Starts with "settings".

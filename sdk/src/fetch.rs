@@ -4,16 +4,10 @@
 //! host knows the address and the credentials; a plugin only names a target and a path below it.
 //!
 //! ```
+//! use postroom_bench::{Bench, Mail};
 //! use postroom_sdk::prelude::*;
-//! use postroom_bench::{Bench, Mail, json};
-//! # #[derive(serde::Deserialize)] struct Settings {}
-//! # struct Known;
-//! # impl Plugin for Known {
-//! #     type Settings = Settings;
-//! #     const NAME: &'static str = "known";
-//! #     const VERSION: &'static str = "0";
-//! #     const DESCRIPTION: &'static str = "";
-//! fn handle(message: &Message, _: &Settings) -> Result<(), Failure> {
+//!
+//! fn label_customers(message: &Message) -> Result<(), Failure> {
 //!     for from in message.addresses("From") {
 //!         let path = format!("people?email={}", fetch::encoded(&from.email));
 //!         if fetch::get("crm", &path)?.is_success() {
@@ -22,9 +16,9 @@
 //!     }
 //!     Ok(())
 //! }
-//! # }
+//!
 //! let bench = Bench::new().answers("crm", "people?email=a%40shop.example", 200, "{}");
-//! let run = bench.run::<Known>(json!({}), &Mail::new().from("a@shop.example"));
+//! let run = bench.run_fn(&Mail::new().from("a@shop.example"), label_customers);
 //! assert_eq!(run.lines(), ["label customer"]);
 //! ```
 
@@ -41,6 +35,17 @@ const LONGEST: u64 = 16 << 20;
 
 /// Asks a target for what is at `path`, which is relative and percent-encoded: see [`encoded`].
 ///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().answers("crm", "people/1", 200, "Ann").run_fn(&Mail::new(), |_| {
+///     assert_eq!(fetch::get("crm", "people/1")?.body().read_all(100)?, b"Ann");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
+///
 /// # Errors
 /// [`Fault::Denied`] when the target is not granted, [`Fault::Invalid`] for a path that no target has, [`Fault::Quota`]
 /// at a limit, [`Fault::Transient`] when there was no answer. Any status is an answer.
@@ -50,6 +55,17 @@ pub fn get(target: &str, path: &str) -> Result<Response, Fault> {
 
 /// Sends content to a target.
 ///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().answers("scan", "mail", 201, "").run_fn(&Mail::new(), |message| {
+///     assert_eq!(fetch::post("scan", "mail", &message.raw())?.status(), 201);
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
+///
 /// # Errors
 /// As [`get`]; also when the target takes no `post`.
 pub fn post(target: &str, path: &str, body: &Blob) -> Result<Response, Fault> {
@@ -57,11 +73,35 @@ pub fn post(target: &str, path: &str, body: &Blob) -> Result<Response, Fault> {
 }
 
 /// A call with header fields: `fetch::to("crm").header("accept", "text/csv").get("people")`.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().answers("crm", "people", 404, "").run_fn(&Mail::new(), |_| {
+///     assert!(!fetch::to("crm").header("accept", "text/csv").get("people")?.is_success());
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 pub fn to(target: &str) -> Call<'_> {
     Call { target, headers: Vec::new() }
 }
 
 /// A call to come.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().answers("scan", "mail", 200, "").run_fn(&Mail::new(), |message| {
+///     let call = fetch::to("scan").header("content-type", "message/rfc822").header("x-kind", "whole");
+///     assert!(call.clone().get("mail")?.is_success());
+///     assert!(call.post("mail", &message.raw())?.is_success());
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing is asked before `get` or `post`"]
 pub struct Call<'t> {
@@ -94,6 +134,22 @@ impl Call<'_> {
 }
 
 /// What a target answered.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().answers("crm", "people/1", 200, r#"{ "name": "Ann" }"#).run_fn(&Mail::new(), |_| {
+///     let answer = fetch::get("crm", "people/1")?;
+///     assert!(answer.is_success() && answer.status() == 200);
+///     assert_eq!(answer.header("content-type"), None);
+///     assert_eq!(answer.body().size(), 17);
+///     let person: std::collections::BTreeMap<String, String> = answer.json()?;
+///     assert_eq!(person["name"], "Ann");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Debug)]
 pub struct Response(seam::Response);
 

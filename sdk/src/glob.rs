@@ -5,6 +5,7 @@
 //! are matched as they stand, and only the others (`[…]`, `{…}`, `\`, `**`) are compiled, which costs a hundred times as much.
 
 use globset::{GlobBuilder, GlobMatcher};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
@@ -15,8 +16,9 @@ use wildmatch::WildMatch;
 /// assert!(glob.matches("2026/bill.pdf"));
 /// # Ok::<(), String>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, description = "A glob; case is ignored")]
 pub struct Glob(Kind);
 
 #[derive(Clone, Debug)]

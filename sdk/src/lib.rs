@@ -7,7 +7,7 @@
 //! ```
 //! use postroom_sdk::prelude::*;
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings { label: String }
 //!
@@ -67,7 +67,8 @@ pub use crate::content::{Blob, Writer};
 pub use crate::date::Date;
 pub use crate::fault::{Failure, Fault, Problem};
 pub use crate::message::{Address, BodyKind, Message, Part};
-pub use crate::plugin::Plugin;
+pub use crate::plugin::{NoSettings, Plugin};
+pub use schemars::{self, JsonSchema};
 
 /// Everything a plugin usually names.
 pub mod prelude {
@@ -76,10 +77,12 @@ pub mod prelude {
     pub use crate::effects::Compression;
     pub use crate::fault::{Failure, Fault, Problem};
     pub use crate::message::{Address, BodyKind, Message, Part};
-    pub use crate::plugin::Plugin;
+    pub use crate::plugin::{NoSettings, Plugin};
     pub use crate::size::Size;
     pub use crate::template::{MessageTemplate, PartTemplate};
     pub use crate::{effects, fetch, kv, log};
+    // The module is what `#[derive(JsonSchema)]` names.
+    pub use schemars::{self, JsonSchema};
 }
 
 /// Makes a type the plugin of this crate: `export!(MyPlugin)`, once, where the type implements [`Plugin`].
@@ -88,6 +91,26 @@ pub mod prelude {
 /// a plugin crate stays an ordinary crate with ordinary tests. Natively the macro only proves that the type fits.
 ///
 /// `export!(mime MyParser)` exports a [`structure::Parser`] as a component of the world `mime` instead.
+///
+/// ```
+/// use postroom_sdk::prelude::*;
+///
+/// struct Quiet;
+///
+/// impl Plugin for Quiet {
+///     type Settings = NoSettings;
+///     const NAME: &'static str = "quiet";
+///     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+///     const DESCRIPTION: &'static str = "Leaves every message where it is";
+///
+///     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> {
+///         Ok(())
+///     }
+/// }
+///
+/// postroom_sdk::export!(Quiet);
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! export {
     (mime $parser:ty) => {

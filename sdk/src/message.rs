@@ -6,6 +6,13 @@ use crate::fault::Fault;
 use crate::seam;
 
 /// One mailbox of an address field, RFC 5322 section 3.4.
+///
+/// ```
+/// use postroom_sdk::Address;
+///
+/// let address = Address { name: Some("Ann".to_owned()), email: "ann@shop.example".to_owned() };
+/// assert_eq!(address.domain(), Some("shop.example"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// Display name, decoded.
@@ -22,6 +29,19 @@ impl Address {
 }
 
 /// Which text of a message.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let mail = Mail::new().text("plain").html("<p>rich</p>");
+/// let run = Bench::new().run_fn(&mail, |message| {
+///     assert_eq!(message.body(BodyKind::Text, 1024).as_deref(), Some("plain"));
+///     assert_eq!(message.body(BodyKind::Html, 1024).as_deref(), Some("<p>rich</p>"));
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
     /// `text/plain`.
@@ -31,6 +51,38 @@ pub enum BodyKind {
 }
 
 /// The message being handled; valid while [`Plugin::handle`](crate::Plugin::handle) runs.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let mail = Mail::new()
+///     .from("Ann <ann@shop.example>")
+///     .subject("Größe")
+///     .date_ms(1_795_514_400_000)
+///     .text("Hello")
+///     .attach("bill.pdf", "application/pdf", b"%PDF-1.7")
+///     .label("vip");
+/// let run = Bench::new().run_fn(&mail, |message| {
+///     // Where it comes from: the host's word.
+///     assert_eq!((message.account().as_str(), message.uidl().as_deref()), ("home", Some("0001")));
+///     assert_eq!((message.id().len(), message.sha256().len()), (64, 64));
+///     assert_eq!((message.size(), message.received().format("%Y")), (message.raw().size(), "2026".to_owned()));
+///     assert!(message.has_label("vip") && message.labels().len() == 1);
+///     // What it says: the sender's.
+///     assert_eq!(message.subject(), "Größe");
+///     assert_eq!(message.header("x-none"), None);
+///     assert_eq!(message.header_all("subject"), ["Größe"]);
+///     assert!(message.header_raw("subject")[0].starts_with(b" =?utf-8?B?"));
+///     assert_eq!(message.from(), message.addresses("from").into_iter().next());
+///     assert_eq!(message.date(), Some(message.received()));
+///     // What is in it: here the host parses MIME.
+///     assert_eq!(message.body(BodyKind::Text, 100).as_deref(), Some("Hello"));
+///     assert_eq!((message.parts().len(), message.attachments().len()), (2, 1));
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Debug)]
 pub struct Message<'m>(pub(crate) seam::Message<'m>);
 
@@ -133,6 +185,25 @@ impl Message<'_> {
 }
 
 /// One leaf of the MIME tree, RFC 2046.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let mail = Mail::new().html("<img src=cid:logo>").inline("logo.png", "image/png", "logo", b"\x89PNG");
+/// let run = Bench::new().run_fn(&mail, |message| {
+///     let parts = message.parts();
+///     let logo = &parts[1];
+///     assert_eq!((logo.path().as_str(), logo.content_type().as_str()), ("2", "image/png"));
+///     assert_eq!(logo.filename().as_deref(), Some("logo.png"));
+///     assert_eq!(logo.safe_filename(), "logo.png");
+///     assert_eq!(logo.content_id().as_deref(), Some("logo"));
+///     assert!(logo.is_inline() && logo.is_attachment() && logo.is_decoration());
+///     assert_eq!((logo.size(), logo.content()?.read_all(100)?), (4, b"\x89PNG".to_vec()));
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 #[derive(Debug)]
 pub struct Part(pub(crate) seam::Part);
 

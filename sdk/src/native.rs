@@ -120,13 +120,16 @@ pub fn configure<P: Plugin>(settings: &str) -> Result<P::Settings, Vec<Problem>>
     settings::settings::<P>(settings)
 }
 
-/// Calls `handle` of a plugin with this host.
+/// Calls something with the message of this host: `handle` of a plugin, or a part of one.
 ///
 /// # Errors
-/// The plugin's.
-pub fn handle<P: Plugin>(host: Rc<RefCell<dyn Host>>, settings: &P::Settings) -> Result<(), Failure> {
+/// What it answers.
+pub fn call(
+    host: Rc<RefCell<dyn Host>>,
+    act: impl FnOnce(&Message<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let _installed = Installed::new(host);
-    P::handle(&Message(seam::Message::new()), settings)
+    act(&Message(seam::Message::new()))
 }
 
 /// Asks the host of this thread; `None` outside of a call.

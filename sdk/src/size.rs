@@ -1,13 +1,28 @@
 //! Sizes as an operator writes them: "10 MiB", "500 KB", 1024.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::fault::Problem;
 
+/// The texts that [`Size::from_str`] reads, those that are too large aside.
+const PATTERN: &str = r"^\s*[0-9]+\s*(([kKmMgG][iI]?)?[bB])?\s*$";
+
 /// A number of octets. In settings a number, or a text with a unit: B, KB, MB, GB (1000) or KiB, MiB, GiB (1024).
+///
+/// ```
+/// use postroom_sdk::size::Size;
+///
+/// let limit: Size = "10 MiB".parse()?;
+/// assert_eq!(limit, Size(10 << 20));
+/// assert_eq!(limit.to_string(), "10 MiB");
+/// assert!("10 M".parse::<Size>().is_err());
+/// # Ok::<(), postroom_sdk::Problem>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -69,6 +84,29 @@ impl<'de> Deserialize<'de> for Size {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Size {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Size")
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        Cow::Borrowed(concat!(module_path!(), "::Size"))
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "integer"],
+            "minimum": 0,
+            "pattern": PATTERN,
+            "examples": ["10 MiB"],
+        })
     }
 }
 

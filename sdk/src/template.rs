@@ -17,6 +17,7 @@
 //! (a date format may hold one: it is the operator's). The sender decides `{subject}`, `{from}` and `{filename}`: two
 //! messages can have the same, so put `{sha256:16}` or `{id:16}` beside them where that matters.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::date::Date;
@@ -29,8 +30,22 @@ const SLUG_CHARS: usize = 60;
 const NAME_OCTETS: usize = 120;
 
 /// A template for what is known of a message. Deserializes from a string; what it cannot know is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let key = MessageTemplate::parse("{account}/{date:%Y-%m}/{subject:20}.eml")?;
+/// let run = Bench::new().run_fn(&Mail::new().subject("Your order"), |message| {
+///     assert_eq!(key.render(message), "home/2026-11/your-order.eml");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// # Ok::<(), Problem>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, extend("minLength" = 1), description = described(false))]
 pub struct MessageTemplate(Vec<Piece>);
 
 impl MessageTemplate {
@@ -50,8 +65,22 @@ impl MessageTemplate {
 }
 
 /// A template for what is known of a message and one of its parts. Deserializes from a string.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let key = PartTemplate::parse("{date:%Y}/{path}-{filename}")?;
+/// let run = Bench::new().run_fn(&Mail::new().attach("bill.pdf", "application/pdf", b"%PDF"), |message| {
+///     assert_eq!(key.render(message, &message.attachments()[0])?, "2026/1-bill.pdf");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// # Ok::<(), Problem>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, extend("minLength" = 1), description = described(true))]
 pub struct PartTemplate(Vec<Piece>);
 
 impl PartTemplate {
@@ -203,17 +232,18 @@ fn piece(template: &str, variable: &str, with_part: bool) -> Result<Piece, Probl
         "filename" if with_part => bare(Piece::OfPart(PartPiece::Filename)),
         "path" if with_part => bare(Piece::OfPart(PartPiece::Path)),
         "content_sha256" if with_part => number(64).map(|n| Piece::OfPart(PartPiece::ContentSha256(n))),
-        _ => {
-            let of_part = if with_part { ", filename, path, content_sha256" } else { "" };
-            Err(problem(
-                template,
-                &format!(
-                    "has the unknown variable {{{name}}}; known are account, date, sha256, id, uidl, subject, from, \
-                     from_domain{of_part}"
-                ),
-            ))
-        }
+        _ => Err(problem(template, &format!("has the unknown variable {{{name}}}; {}", known(with_part)))),
     }
+}
+
+/// The variables, for the operator.
+fn known(with_part: bool) -> String {
+    let of_part = if with_part { ", filename, path, content_sha256" } else { "" };
+    format!("known are account, date, sha256, id, uidl, subject, from, from_domain{of_part}")
+}
+
+fn described(with_part: bool) -> String {
+    format!("A key with variables in braces; {}", known(with_part))
 }
 
 fn date(template: &str, argument: Option<&str>) -> Result<Piece, Problem> {

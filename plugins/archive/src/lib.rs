@@ -3,19 +3,20 @@
 //! It must not look into the message beyond what the key is made of: what cannot be parsed is archived all the same.
 
 use postroom_sdk::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Archive;
 
 /// What the operator sets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where to.
+    /// Name of a granted sink.
     pub sink: String,
-    /// The key in an object sink.
+    /// Key in an object sink; variables: account, date:FORMAT, sha256, id, uidl, subject, from, from_domain.
+    #[schemars(extend("default" = DEFAULT_KEY))]
     pub key: Option<MessageTemplate>,
     /// How an object sink compresses it.
     #[serde(default)]
@@ -23,11 +24,12 @@ pub struct Settings {
     /// The mailbox of a mailbox sink, instead of a key; empty for the inbox.
     pub mailbox: Option<String>,
     /// Maildir flags of the filed message, letters of `DFPRST`.
+    #[schemars(regex(pattern = "^[DFPRST]*$"))]
     pub flags: Option<String>,
 }
 
 /// Compression, as the operator names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compress {
     /// As it came.
@@ -44,7 +46,6 @@ impl Plugin for Archive {
     const NAME: &'static str = "archive";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = "Keeps every message exactly as it came";
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         match settings {

@@ -1,7 +1,7 @@
 //! Whether a part is wanted, and if not, why.
 
-use postroom_sdk::Part;
 use postroom_sdk::glob::Glob;
+use postroom_sdk::{JsonSchema, Part, schemars};
 use serde::Deserialize;
 
 use crate::Settings;
@@ -18,7 +18,8 @@ pub(crate) enum Choice {
 }
 
 /// Globs, case-insensitive; `*` matches everything.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Globs(Vec<Glob>);
 
 impl Globs {

@@ -16,18 +16,22 @@ use crate::choice::{Choice, Globs};
 pub struct Attachments;
 
 /// What the operator sets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where to.
+    /// Name of a granted object sink.
     pub sink: String,
-    /// The key of each attachment.
+    /// Key of each attachment; variables: account, date:FORMAT, sha256, id, uidl, subject, from, from_domain, filename,
+    /// path, content_sha256.
+    #[schemars(extend("default" = DEFAULT_KEY))]
     pub key: Option<PartTemplate>,
     /// Globs on the file name: at least one must match.
+    #[schemars(extend("default" = ["*"]))]
     pub include: Option<Globs>,
     /// Globs on the file name: none may match.
+    #[schemars(extend("default" = []))]
     pub exclude: Option<Globs>,
-    /// Globs on the declared type: at least one must match.
+    /// Globs on the declared type, like `image/*`: at least one must match.
     pub types: Option<Globs>,
     /// Smallest content.
     pub min_size: Option<Size>,
@@ -48,7 +52,6 @@ impl Plugin for Attachments {
     const NAME: &'static str = "attachments";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = "Stores the attachments of every message";
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         match (settings.min_size, settings.max_size) {

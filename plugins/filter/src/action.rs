@@ -1,11 +1,19 @@
 //! What a rule does: `label:NAME`, `quarantine`, `quarantine:REASON`, `discard`, `discard:REASON`, `stop`, `continue`.
 
-use postroom_sdk::{Fault, effects};
+use postroom_sdk::{Fault, JsonSchema, effects, schemars};
 use serde::Deserialize;
 
+/// What the operator may write.
+const EXPECTED: &str =
+    "label:NAME, quarantine, quarantine:REASON, discard, discard:REASON, stop and continue";
+/// The same, as a pattern.
+const PATTERN: &str =
+    r"^\s*(label\s*:\s*[A-Za-z0-9_./:-]{1,64}|(quarantine|discard)\s*(:[\s\S]*)?|stop|continue)\s*$";
+
 /// One action of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, extend("pattern" = PATTERN), description = EXPECTED)]
 pub enum Action {
     /// Sets a label.
     Label(String),
@@ -36,10 +44,7 @@ impl TryFrom<String> for Action {
             ("discard", reason) => Ok(Self::Discard(reason)),
             ("stop", None) => Ok(Self::Stop),
             ("continue", None) => Ok(Self::Continue),
-            _ => Err(format!(
-                "\"{text}\" is no action; there are label:NAME, quarantine, quarantine:REASON, discard, \
-                 discard:REASON, stop and continue"
-            )),
+            _ => Err(format!("\"{text}\" is no action; there are {EXPECTED}")),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use postroom_sdk::Message;
 use postroom_sdk::size::Size;
+use postroom_sdk::{JsonSchema, Message, schemars};
 use serde::Deserialize;
 
 use crate::pattern::Patterns;
@@ -13,7 +13,7 @@ use crate::pattern::Patterns;
 const RECIPIENT_FIELDS: [&str; 6] = ["to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to"];
 
 /// All keys must hold; a condition without keys always holds.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Condition {
     /// Fields by name: one of the fields of that name must match.

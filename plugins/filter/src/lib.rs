@@ -25,7 +25,7 @@ use crate::condition::{Condition, Facts};
 pub struct Filter;
 
 /// What the operator sets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Tried in order.
@@ -33,14 +33,15 @@ pub struct Settings {
 }
 
 /// One rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// For logs and reasons.
     pub name: Option<String>,
     /// What a message must look like.
     pub when: Condition,
-    /// What happens to it.
+    /// What happens to it, one action at least.
+    #[schemars(length(min = 1))]
     pub then: Vec<Action>,
 }
 
@@ -49,7 +50,6 @@ impl Plugin for Filter {
     const NAME: &'static str = "filter";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = "Labels, quarantines or discards messages by rules";
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         match settings.rules.iter().position(|rule| rule.then.is_empty()) {

@@ -1,8 +1,11 @@
 //! Globs and regular expressions, one or a list. Both ignore case; neither can take exponential time.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use postroom_sdk::JsonSchema;
 use postroom_sdk::glob::Glob;
+use postroom_sdk::schemars::{Schema, SchemaGenerator, json_schema};
 use regex_lite::{Regex, RegexBuilder};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -104,5 +107,45 @@ impl<'de> Deserialize<'de> for Patterns {
             }
         }
         deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+impl JsonSchema for Pattern {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Pattern")
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        Cow::Borrowed(concat!(module_path!(), "::Pattern"))
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A glob, or a regular expression; both ignore case",
+            "anyOf": [
+                { "type": "string" },
+                {
+                    "type": "object",
+                    "properties": { "regex": { "type": "string" } },
+                    "required": ["regex"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+impl JsonSchema for Patterns {
+    fn schema_name() -> Cow<'static, str> {
+        Cow::Borrowed("Patterns")
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        Cow::Borrowed(concat!(module_path!(), "::Patterns"))
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (one, list) = (generator.subschema_for::<Pattern>(), generator.subschema_for::<Vec<Pattern>>());
+        json_schema!({ "description": "One, or a list of which one must match", "anyOf": [one, list] })
     }
 }

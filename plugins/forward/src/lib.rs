@@ -16,7 +16,7 @@ mod route;
 mod wrap;
 
 use postroom_sdk::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::route::Loop;
 
@@ -25,12 +25,13 @@ use crate::route::Loop;
 pub struct Forward;
 
 /// What the operator sets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where to.
+    /// Name of a granted transport sink.
     pub sink: String,
     /// Recipients, bare addresses.
+    #[schemars(length(min = 1))]
     pub to: Vec<String>,
     /// How.
     #[serde(default)]
@@ -38,11 +39,12 @@ pub struct Settings {
     /// What a wrapping message is from, a bare address.
     pub from: Option<String>,
     /// Subject of a wrapping message; `{subject}` is the original one.
+    #[schemars(extend("default" = wrap::SUBJECT))]
     pub subject: Option<String>,
 }
 
 /// How a message is sent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The same octets to new recipients.
@@ -57,7 +59,6 @@ impl Plugin for Forward {
     const NAME: &'static str = "forward";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = "Sends every message on to other addresses";
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         if settings.to.is_empty() {

@@ -7,7 +7,7 @@ use crate::Settings;
 use crate::envelope::{check_address, unstructured};
 use crate::route;
 
-const SUBJECT: &str = "Fwd: {subject}";
+pub(crate) const SUBJECT: &str = "Fwd: {subject}";
 
 /// The wrapping message.
 pub(crate) fn wrap(message: &Message, settings: &Settings, route: &str) -> Result<Blob, Fault> {

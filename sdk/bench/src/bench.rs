@@ -19,10 +19,60 @@ use crate::mail::Mail;
 use crate::parser::Bundled;
 use crate::run::{Run, effects, failure, line};
 
+/// What a call of the contract ends with.
+type Answer = Result<Result<(), Failure>, Cause>;
+
+/// The step that a function runs as.
+const FUNCTION: &str = "function";
+
 /// When mails are retrieved unless they say otherwise: 2026-11-24 10:00:00 UTC.
 const RECEIVED_MS: u64 = 1_795_514_400_000;
 
 /// What the operator granted. Nothing, to begin with.
+///
+/// ```
+/// use postroom_bench::{Bench, Limits, Mail, json};
+/// use postroom_sdk::prelude::*;
+/// # struct Copies;
+/// # impl Plugin for Copies {
+/// #     type Settings = NoSettings;
+/// #     const NAME: &'static str = "copies";
+/// #     const VERSION: &'static str = "0";
+/// #     const DESCRIPTION: &'static str = "";
+/// #     fn handle(message: &Message, _: &NoSettings) -> Result<(), Failure> {
+/// #         kv::set("last", message.account().as_bytes())?;
+/// #         effects::store("vault", message.received().format("%Y.eml"), &message.raw()).queue()?;
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// // `Copies` stores each message, and remembers the account of the last one.
+/// let mut bench = Bench::new().sink("vault").kv().account("work").received(1_795_514_400_000);
+/// let run = bench.run_keeping::<Copies>(json!({}), &Mail::new().raw(b"Hello"));
+/// assert_eq!(run.lines(), ["store vault:2026.eml 5 octets"]);
+/// assert_eq!(run.kv["last"], b"work");
+/// assert!(bench.run::<Copies>(json!({}), &Mail::new()).result.is_ok());
+/// assert!(bench.run_eml::<Copies>(json!({}), b"Subject: x\r\n\r\n").result.is_ok());
+/// assert!(bench.configure::<Copies>(&json!({ "colour": "red" })).is_err());
+///
+/// // What the operator did not grant, or does not let happen, fails as in the host.
+/// assert!(Bench::default().run::<Copies>(json!({}), &Mail::new()).result.is_err());
+/// let small = Limits { effects: 0, ..Limits::default() };
+/// assert!(bench.clone().limits(small).run::<Copies>(json!({}), &Mail::new()).result.is_err());
+/// let full = bench.refuse("vault", Fault::Transient("the disk is full".to_owned()));
+/// assert_eq!(full.run::<Copies>(json!({}), &Mail::new()).result, Err(Failure::transient("the disk is full")));
+///
+/// // A function can be run alone. Other sinks, and what targets of `fetch` answer:
+/// let bench = Bench::new().mailbox("mail").relay("out").discard();
+/// let bench = bench.answers("crm", "people/1", 200, "Ann").no_answer("crm", "people/2", "it is down");
+/// let run = bench.run_fn(&Mail::new(), |_| {
+///     assert!(fetch::get("crm", "people/1")?.is_success());
+///     assert!(matches!(fetch::get("crm", "people/2"), Err(Fault::Transient(_))));
+///     effects::discard("seen")?;
+///     Ok(())
+/// });
+/// assert_eq!(run.lines(), ["discard seen"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bench {
     sinks: BTreeMap<String, SinkKind>,
@@ -179,10 +229,26 @@ impl Bench {
     /// # Panics
     /// When the plugin does. In the host that is a failure of the message.
     pub fn run<P: Plugin>(&self, settings: Value, mail: &Mail) -> Run {
-        match self.call(P::NAME, mail) {
-            Ok((call, message)) => self.handle::<P>(call, message, &settings.to_string(), mail),
-            Err(text) => Run::impossible(text),
-        }
+        self.run_step(P::NAME, mail, |host| match native::configure::<P>(&settings.to_string()) {
+            Ok(settings) => answer(host, |message| P::handle(message, &settings)),
+            Err(problems) => {
+                let pairs: Vec<_> =
+                    problems.into_iter().map(|problem| (problem.path, problem.text)).collect();
+                Ok(Err(Failure::settings(&neutral_problems(&pairs))))
+            }
+        })
+    }
+
+    /// Runs a function over a mail as if it were `handle` of a plugin: a part of one can be tested without the rest.
+    ///
+    /// # Panics
+    /// When the function does.
+    pub fn run_fn(
+        &self,
+        mail: &Mail,
+        function: impl FnOnce(&postroom_sdk::Message<'_>) -> Result<(), postroom_sdk::Failure>,
+    ) -> Run {
+        self.run_step(FUNCTION, mail, |host| answer(host, function))
     }
 
     /// Runs a plugin over the octets of a message, such as those of an .eml file.
@@ -193,8 +259,8 @@ impl Bench {
         self.run::<P>(settings, &Mail::new().raw(octets))
     }
 
-    /// The call of a step named like the plugin, in a pipeline "main"; a text when a name is none.
-    fn call(&self, plugin: &str, mail: &Mail) -> Result<(Call, Arc<Message>), String> {
+    /// The call of a step in a pipeline "main"; a text when a name is none.
+    fn call(&self, step: &str, mail: &Mail) -> Result<(Call, Arc<Message>), String> {
         let name = |text: &str| Name::new(text).map_err(|error| format!("the bench: {error}"));
         let sinks = self.sinks.iter().map(|(sink, kind)| Ok((name(sink)?, *kind)));
         let grants = Grants {
@@ -206,7 +272,7 @@ impl Bench {
         };
         let step = StepConfig {
             pipeline: name("main")?,
-            step: name(plugin)?,
+            step: name(step)?,
             grants,
             limits: self.limits.clone(),
             required: true,
@@ -230,11 +296,15 @@ impl Bench {
         Ok((call.with_fetch(Arc::new(recorded)), message))
     }
 
-    fn handle<P: Plugin>(&self, mut call: Call, message: Arc<Message>, settings: &str, mail: &Mail) -> Run {
+    fn run_step(&self, step: &str, mail: &Mail, act: impl FnOnce(&Rc<RefCell<BenchHost>>) -> Answer) -> Run {
+        let (mut call, message) = match self.call(step, mail) {
+            Ok(both) => both,
+            Err(text) => return Run::impossible(text),
+        };
         let scope = call.work().map(|work| work.scope()).unwrap_or_default();
         let host = BenchHost::new(call, Arc::clone(&message), self.refusals.clone());
         let host = Rc::new(RefCell::new(host));
-        let answer = answer::<P>(&host, settings);
+        let answer = act(&host);
         let Ok(host) = Rc::try_unwrap(host).map(RefCell::into_inner) else {
             return Run::impossible("the plugin's call did not give its host back".to_owned());
         };
@@ -279,17 +349,13 @@ impl State {
     }
 }
 
-/// `configure` and `handle`, one after the other, as in one instance.
-fn answer<P: Plugin>(host: &Rc<RefCell<BenchHost>>, settings: &str) -> Result<Result<(), Failure>, Cause> {
-    let settings = match native::configure::<P>(settings) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            let pairs: Vec<_> = problems.into_iter().map(|problem| (problem.path, problem.text)).collect();
-            return Ok(Err(Failure::settings(&neutral_problems(&pairs))));
-        }
-    };
+/// What comes of a call, whichever way it ends.
+fn answer(
+    host: &Rc<RefCell<BenchHost>>,
+    act: impl FnOnce(&postroom_sdk::Message<'_>) -> Result<(), postroom_sdk::Failure>,
+) -> Answer {
     let host = Rc::clone(host) as Rc<RefCell<dyn native::Host>>;
-    match catch_unwind(AssertUnwindSafe(|| native::handle::<P>(host, &settings))) {
+    match catch_unwind(AssertUnwindSafe(|| native::call(host, act))) {
         Ok(answer) => Ok(answer.map_err(|failure| match failure {
             postroom_sdk::Failure::Transient(text) => Failure::Transient(text),
             postroom_sdk::Failure::Permanent(text) => Failure::Permanent(text),

@@ -19,6 +19,24 @@ const ACCOUNT: &str = "fixture";
 /// Runs the mails of a directory, each under the settings, grants, limits and origin that the files beside it say, and each
 /// with empty state. In `cargo test` the directory is relative to the package: `fixtures::<Documents>("fixtures")`.
 ///
+/// ```
+/// use postroom_sdk::prelude::*;
+/// # struct Quiet;
+/// # impl Plugin for Quiet {
+/// #     type Settings = NoSettings;
+/// #     const NAME: &'static str = "quiet";
+/// #     const VERSION: &'static str = "0";
+/// #     const DESCRIPTION: &'static str = "";
+/// #     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> { Ok(()) }
+/// # }
+///
+/// let directory = tempfile::tempdir()?;
+/// std::fs::write(directory.path().join("letter.eml"), "Subject: x\r\n\r\nHello")?;
+/// std::fs::write(directory.path().join("letter.expected"), "nothing\n")?;
+/// postroom_bench::fixtures::<Quiet>(directory.path());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Panics
 /// When a mail is not decided as its `.expected` file says, with the first line that differs; when a file is wrong or
 /// missing; and when the plugin panics.

@@ -3,14 +3,13 @@
 //! ```
 //! use postroom_bench::{Bench, Effect, Mail, json};
 //! use postroom_sdk::prelude::*;
-//! # #[derive(serde::Deserialize)] struct Settings {}
 //! # struct Junk;
 //! # impl Plugin for Junk {
-//! #     type Settings = Settings;
+//! #     type Settings = NoSettings;
 //! #     const NAME: &'static str = "junk";
 //! #     const VERSION: &'static str = "0";
 //! #     const DESCRIPTION: &'static str = "";
-//! #     fn handle(message: &Message, _: &Settings) -> Result<(), Failure> {
+//! #     fn handle(message: &Message, _: &NoSettings) -> Result<(), Failure> {
 //! #         if message.subject().contains("!!!") { effects::label("junk")?; }
 //! #         Ok(())
 //! #     }
@@ -43,6 +42,20 @@ pub use mail::Mail;
 pub use run::{Effect, LogLine, Run};
 
 /// What a plugin answers to `describe`: a JSON object of name, version, description and settings.
+///
+/// ```
+/// use postroom_sdk::prelude::*;
+/// # struct Quiet;
+/// # impl Plugin for Quiet {
+/// #     type Settings = NoSettings;
+/// #     const NAME: &'static str = "quiet";
+/// #     const VERSION: &'static str = "0";
+/// #     const DESCRIPTION: &'static str = "";
+/// #     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> { Ok(()) }
+/// # }
+///
+/// assert!(postroom_bench::describe::<Quiet>().contains(r#""name":"quiet""#));
+/// ```
 pub fn describe<P: postroom_sdk::Plugin>() -> String {
     postroom_sdk::native::describe::<P>()
 }

@@ -12,6 +12,38 @@ use crate::render;
 /// multipart/mixed, each only where there is more than one thing to put together. The bench parses those octets.
 ///
 /// It begins as a mail of the bench's account with the unique-id "0001", with no field and no part.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+///
+/// let mail = Mail::new()
+///     .account("work")
+///     .uidl(Some("0002"))
+///     .received_ms(1_795_514_400_000)
+///     .date_ms(1_795_514_400_000)
+///     .from("Ann <ann@shop.example>")
+///     .to("me@home.example")
+///     .subject("Größe")
+///     .header("X-Mood", "good")
+///     .text("Hello")
+///     .html("<p>Hello</p>")
+///     .inline("logo.png", "image/png", "logo", b"\x89PNG")
+///     .attach("bill.pdf", "application/pdf", b"%PDF-1.7")
+///     .attach_unnamed("text/csv", b"a,b")
+///     .inline_file("notes.txt", "text/plain", b"notes")
+///     .content_id("notes")
+///     .label("vip");
+/// let run = Bench::new().run_fn(&mail, |message| {
+///     assert_eq!((message.account().as_str(), message.subject().as_str()), ("work", "Größe"));
+///     assert_eq!(message.parts().len(), 6);
+///     assert_eq!(message.raw().read_all(1 << 20)?, mail.octets());
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+///
+/// // Or as it came:
+/// assert_eq!(Mail::new().raw(b"Subject: x\r\n\r\n").octets(), b"Subject: x\r\n\r\n");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mail {
     pub(crate) account: Option<String>,

@@ -10,6 +10,18 @@ use postroom_sdk::Failure;
 use postroom_sdk::log::Level;
 
 /// One thing that would happen.
+///
+/// ```
+/// use postroom_bench::Effect;
+///
+/// let effect = Effect::Store {
+///     sink: "papers".to_owned(),
+///     key: "bill.pdf".to_owned(),
+///     content: b"%PDF-1.7".to_vec(),
+///     options: Vec::new(),
+/// };
+/// assert_eq!(effect.to_string(), "store papers:bill.pdf 8 octets");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are the arguments of the functions in `effects`")]
 pub enum Effect {
@@ -54,6 +66,17 @@ impl fmt::Display for Effect {
 }
 
 /// One line a plugin logged, or the host about its message.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::log;
+///
+/// let run = Bench::new().run_fn(&Mail::new(), |_| {
+///     log::info("stored", &[("octets", &1024)]);
+///     Ok(())
+/// });
+/// assert_eq!((run.logs[0].text.as_str(), run.logs[0].field("octets")), ("stored", Some("1024")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// Severity.
@@ -72,6 +95,20 @@ impl LogLine {
 }
 
 /// What one run did.
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::prelude::*;
+///
+/// let run = Bench::new().run_fn(&Mail::new(), |_| {
+///     log::warn("odd", &[]);
+///     effects::label("odd")?;
+///     Ok(())
+/// });
+/// assert_eq!((run.result.is_ok(), run.parsed, run.retry_after), (true, false, None));
+/// assert_eq!(run.lines(), ["label odd"]);
+/// assert_eq!(run.log()[0].message, "odd");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What `handle` answered; settings that make no sense and limits that were passed are permanent failures.

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Does what its settings say.
 struct Doing;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 struct Settings {
     what: String,
 }

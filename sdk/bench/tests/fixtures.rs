@@ -10,7 +10,7 @@ use postroom_sdk::prelude::*;
 /// Keeps a mail under its account, unique-id and day.
 struct Keeper;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 struct Settings {
     sink: String,
 }

@@ -8,7 +8,7 @@ use postroom_sdk::prelude::*;
 /// Says what its template becomes.
 struct Rendering;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 struct Settings {
     template: String,
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct Noop;
 
 /// Without a word it does nothing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     word: Option<String>,

@@ -15,7 +15,7 @@ use serde::Deserialize;
 pub struct Receipts;
 
 /// What the operator sets.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where the files go.

@@ -37,14 +37,16 @@ fn setting(schema: &Value, name: &str, property: &Value, required: bool) -> Sett
     let resolved = resolve(schema, property);
     let own = |key: &str| property.get(key).or_else(|| resolved.get(key));
     let default = own("default").filter(|default| !default.is_null());
+    let only = || choices(resolved)?.next()?.get("const");
     let first = |key: &str| own(key).and_then(Value::as_array).and_then(|list| list.first());
     Setting {
         name: name.to_owned(),
         kind: kind(schema, resolved),
         required,
-        usual: default.or_else(|| first("examples")).or_else(|| first("enum")).cloned(),
+        usual: default.or_else(|| first("examples")).or_else(|| first("enum")).or_else(only).cloned(),
         has_default: default.is_some(),
-        description: own("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        // A description may be wrapped as the source it comes from is.
+        description: own("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " "),
     }
 }
 
@@ -61,34 +63,52 @@ fn resolve<'a>(schema: &'a Value, mut property: &'a Value) -> &'a Value {
 }
 
 fn kind(schema: &Value, property: &Value) -> String {
+    if let Some(only) = property.get("const") {
+        return text(only);
+    }
     if let Some(choices) = property.get("enum").and_then(Value::as_array) {
-        let texts =
-            choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned));
-        return texts.collect::<Vec<_>>().join(" or ");
+        return choices.iter().filter(|choice| !choice.is_null()).map(text).collect::<Vec<_>>().join(" or ");
     }
-    for key in ["anyOf", "oneOf"] {
-        if let Some(choices) = property.get(key).and_then(Value::as_array) {
-            let mut kinds: Vec<_> =
-                choices.iter().map(|choice| kind(schema, resolve(schema, choice))).collect();
-            kinds.dedup();
-            return kinds.join(" or ");
+    if let Some(choices) = choices(property) {
+        let mut kinds: Vec<_> = choices.map(|choice| kind(schema, resolve(schema, choice))).collect();
+        kinds.dedup();
+        return kinds.join(" or ");
+    }
+    match property.get("type") {
+        Some(Value::String(word)) => typed(schema, property, word),
+        Some(Value::Array(list)) => {
+            let words = list.iter().filter_map(Value::as_str).filter(|word| *word != "null");
+            words.map(|word| typed(schema, property, word)).collect::<Vec<_>>().join(" or ")
         }
+        Some(_) | None => "anything".to_owned(),
     }
-    let word = match property.get("type").and_then(Value::as_str) {
-        Some("string") => "text",
-        Some("boolean") => "true or false",
-        Some("integer") => "whole number",
-        Some("number") => "number",
-        Some("object") => "table",
-        Some("array") => {
+}
+
+/// The choices of a property, but `null`: TOML has none, and leaving a setting out says the same.
+fn choices(property: &Value) -> Option<impl Iterator<Item = &Value>> {
+    let list = ["anyOf", "oneOf"].iter().find_map(|key| property.get(key)?.as_array())?;
+    Some(list.iter().filter(|choice| choice.get("type").is_none_or(|word| word != "null")))
+}
+
+fn typed(schema: &Value, property: &Value, word: &str) -> String {
+    let word = match word {
+        "string" => "text",
+        "boolean" => "true or false",
+        "integer" => "whole number",
+        "number" => "number",
+        "object" => "table",
+        "array" => {
             let items = property.get("items").map(|items| resolve(schema, items));
             return items
                 .map_or_else(|| "list".to_owned(), |items| format!("list of {}", kind(schema, items)));
         }
-        Some(other) => other,
-        None => "anything",
+        other => other,
     };
     word.to_owned()
+}
+
+fn text(choice: &Value) -> String {
+    choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -108,8 +128,15 @@ mod tests {
                 "words": { "type": "array", "items": { "$ref": "#/$defs/word" }, "description": "Which" },
                 "either": { "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "integer" } }] },
                 "loop": { "$ref": "#/$defs/loop" },
+                "mode": { "$ref": "#/$defs/mode", "default": "one" },
+                "size": { "type": ["string", "integer", "null"] },
+                "word": { "anyOf": [{ "$ref": "#/$defs/word" }, { "type": "null" }] },
             },
-            "$defs": { "word": { "type": "string" }, "loop": { "$ref": "#/$defs/loop" } },
+            "$defs": {
+                "word": { "type": "string" },
+                "loop": { "$ref": "#/$defs/loop" },
+                "mode": { "oneOf": [{ "type": "string", "const": "one" }, { "type": "string", "const": "two" }] },
+            },
         });
         let told: Vec<_> = settings(&schema)
             .into_iter()
@@ -120,6 +147,9 @@ mod tests {
             ("compress", "none or zstd", false),
             ("either", "text or list of whole number", false),
             ("loop", "anything", false),
+            ("mode", "one or two", false),
+            ("size", "text or whole number", false),
+            ("word", "text", false),
         ];
         assert_eq!(told, expected.map(|(name, kind, required)| (name.to_owned(), kind.to_owned(), required)));
         assert!(settings(&json!({ "type": "object" })).is_empty() && settings(&json!(null)).is_empty());

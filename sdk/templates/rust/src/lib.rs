@@ -7,12 +7,13 @@ use serde::Deserialize;
 pub struct Documents;
 
 /// What the operator sets.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The sink that keeps the files.
     pub sink: String,
     /// A subject with one of these words is meant.
+    #[schemars(example = ["invoice", "receipt"])]
     pub words: Vec<String>,
 }
 
@@ -21,7 +22,6 @@ impl Plugin for Documents {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = env!("CARGO_PKG_DESCRIPTION");
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn handle(message: &Message, settings: &Settings) -> Result<(), Failure> {
         let subject = message.subject().to_lowercase();
