@@ -1,11 +1,12 @@
 //! HTTP as registries speak it: TLS, redirects, and answers that are read only so far. Owns what a failure is called; must not
 //! know what is asked for, or show a URL, which may hold a signature.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_mail::rules::neutral;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Response};
+use reqwest::{Client, Response};
 use serde::Deserialize;
 
 use crate::{Error, Trust};
@@ -21,25 +22,28 @@ const COMPLAINT_CAP: u64 = 16 << 10;
 
 /// A client for one registry, and for those it sends to: it goes without TLS nowhere that `trust` does not say.
 pub(crate) fn client(host: &str, trust: &Trust) -> Result<Client, Error> {
-    let untrusted = |problem: String| Error::Untrusted { registry: host.to_owned(), problem };
-    let mut authorities = Vec::new();
-    if let Some(pem) = &trust.authority {
-        let read = Certificate::from_pem_bundle(pem);
-        authorities =
-            read.map_err(|error| untrusted(format!("its authority cannot be read ({})", chain(&error))))?;
-        if authorities.is_empty() {
-            return Err(untrusted("the file of its authority holds no certificate".to_owned()));
-        }
-    }
     let builder = Client::builder()
-        .https_only(!trust.plaintext)
         .connect_timeout(PATIENCE)
         .read_timeout(PATIENCE)
         .redirect(Policy::limited(REDIRECTS))
         .referer(false)
         .user_agent("postroom");
-    let built = builder.tls_certs_merge(authorities).build();
-    built.map_err(|error| untrusted(format!("no client can be made ({})", chain(&error))))
+    let builder = match trust {
+        Trust::Tls(config) => {
+            builder.https_only(true).tls_backend_preconfigured(rustls::ClientConfig::clone(config))
+        }
+        Trust::Plaintext => builder.tls_backend_preconfigured(nobody(host)?).no_proxy(),
+    };
+    builder.build().map_err(|error| Error::Untrusted { registry: host.to_owned(), problem: chain(&error) })
+}
+
+/// Settings of TLS that take no certificate: the library wants some, also of who does not use them.
+fn nobody(host: &str) -> Result<rustls::ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder
+        .map_err(|error| Error::Untrusted { registry: host.to_owned(), problem: error.to_string() })?;
+    Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 /// The octets of an answer, or nothing when there are more than `limit`: then at most a piece more was read.

@@ -3,6 +3,7 @@
 //!
 //! No answer is read further than its kind may be long: a registry that lies costs time, not memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_mail::Digest;
@@ -20,12 +21,12 @@ const WHOLE: Duration = Duration::from_secs(300);
 const OCTETS: &str = "application/octet-stream";
 
 /// Whom a registry may be taken for.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    /// An authority beside the system's, PEM.
-    pub authority: Option<Vec<u8>>,
-    /// Without TLS: only for a registry on this very machine.
-    pub plaintext: bool,
+#[derive(Clone)]
+pub enum Trust {
+    /// Who shows a certificate that this takes.
+    Tls(Arc<rustls::ClientConfig>),
+    /// Anybody, without TLS: only for a registry on this very machine.
+    Plaintext,
 }
 
 /// A name and a password for it.
@@ -46,12 +47,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry at a host. The process's default provider of cryptography is used.
+    /// The registry at a host.
     ///
     /// # Errors
     /// When the trust is not usable, or the host is none.
     pub fn new(host: &str, login: Option<Login>, trust: &Trust) -> Result<Self, Error> {
-        let scheme = if trust.plaintext { "http" } else { "https" };
+        let scheme = match trust {
+            Trust::Tls(_) => "https",
+            Trust::Plaintext => "http",
+        };
         let root = Url::parse(&format!("{scheme}://{host}/v2/"))
             .map_err(|error| Error::Unreachable { registry: host.to_owned(), problem: error.to_string() })?;
         Ok(Self { client: http::client(host, trust)?, host: host.to_owned(), root, login })

@@ -2,6 +2,7 @@
 //! registry that lies, fails or never comes to an end gets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postroom_mail::Digest;
@@ -25,7 +26,6 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let digest = Layout::at(there.path()).write(&plugin()).unwrap();
         Self { there, here, digest, authority: Authority::new().unwrap() }
@@ -45,7 +45,7 @@ impl Bench {
     }
 
     fn trust(&self) -> Trust {
-        Trust { authority: Some(self.authority.pem().into_bytes()), plaintext: false }
+        trusting(&self.authority)
     }
 
     async fn pull(&self, practice: &Practice) -> Result<Plugin, Error> {
@@ -68,6 +68,16 @@ impl Bench {
         assert!(!refused.to_string().contains("word"), "{refused}");
         refused
     }
+}
+
+/// Trusts that authority alone.
+fn trusting(authority: &Authority) -> Trust {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Trust::Tls(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 fn plugin() -> Plugin {
@@ -105,7 +115,7 @@ async fn a_plugin_is_pulled_whole_and_kept_however_the_registry_lets_somebody_in
 async fn a_registry_on_this_machine_may_be_asked_without_tls() {
     let bench = Bench::new();
     let practice = Practice::start(bench.config().plain().access(token())).await.unwrap();
-    let trust = Trust { authority: None, plaintext: true };
+    let trust = Trust::Plaintext;
     let registry = Registry::new(&practice.host(), Some(login("word")), &trust).unwrap();
     let pulled = registry.pull(REPOSITORY, &bench.digest, &bench.kept()).await.unwrap();
     assert_eq!(pulled, plugin());
@@ -115,26 +125,13 @@ async fn a_registry_on_this_machine_may_be_asked_without_tls() {
 async fn a_registry_of_a_strange_authority_is_not_asked() {
     let bench = Bench::new();
     let practice = bench.start(basic()).await;
-    let trusts = [None, Some(Authority::new().unwrap().pem().into_bytes())];
-    for authority in trusts {
-        let trust = Trust { authority, plaintext: false };
-        let registry = Registry::new(&practice.host(), Some(login("word")), &trust).unwrap();
-        let refused = registry.pull(REPOSITORY, &bench.digest, &bench.kept()).await.unwrap_err();
-        assert!(matches!(refused, Error::Untrusted { .. }) && !refused.is_passing(), "{refused}");
-        let text = refused.to_string();
-        assert!(text.contains("invalid peer certificate") && text.contains("`ca_file`"), "{text}");
-    }
+    let trust = trusting(&Authority::new().unwrap());
+    let registry = Registry::new(&practice.host(), Some(login("word")), &trust).unwrap();
+    let refused = registry.pull(REPOSITORY, &bench.digest, &bench.kept()).await.unwrap_err();
+    assert!(matches!(refused, Error::Untrusted { .. }) && !refused.is_passing(), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("invalid peer certificate") && text.contains("`ca_file`"), "{text}");
     assert_eq!(practice.stats().asked, []);
-}
-
-#[test]
-fn an_authority_that_is_none_is_told_before_anything_is_asked() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    for pem in ["", "garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        let trust = Trust { authority: Some(pem.as_bytes().to_vec()), plaintext: false };
-        let refused = Registry::new("registry.example", None, &trust).err();
-        assert!(matches!(refused, Some(Error::Untrusted { .. })), "{pem:?}: {refused:?}");
-    }
 }
 
 #[tokio::test]
