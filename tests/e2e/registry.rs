@@ -125,7 +125,7 @@ async fn what_is_wrong_with_a_registry_is_told_and_the_mail_waits_at_the_server(
         (&digest, &format!("sha256:{NOTHING}"), &["has nothing with the digest", NOTHING]),
         ("\"word\"", "\"other-word\"", &["refuses: it gives no token: it answered 401", "[registries.NAME]"]),
         ("\"word\"", "\"no-word\"", &["[registries.ours]", "no-word"]),
-        ("ca_file = \"ca.pem\"\n[sinks", "[sinks", &["cannot be trusted", "`ca_file` of the table"]),
+        ("ca_file = \"ca.pem\"\n\n[sinks", "[sinks", &["cannot be trusted", "`ca_file` of the table"]),
     ];
     for (from, to, words) in changes {
         configure();
