@@ -21,6 +21,7 @@ mod outbox;
 mod plugin_guide;
 mod plugin_tools;
 mod process;
+mod registry;
 mod reload;
 mod resources;
 mod retrieve;

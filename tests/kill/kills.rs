@@ -43,6 +43,18 @@ async fn a_kill_at_any_failpoint_loses_nothing_and_doubles_nothing_but_mail_in_d
     ));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_an_earlier_version_takes_over_loses_nothing_and_it_takes_over_all_the_same() {
+    let all = points(survey().await);
+    let taking_over =
+        |kill: &&Kill| kill.name.starts_with("breaker/") || kill.name.starts_with("spool.hasten/");
+    let chosen: Vec<Kill> = all.iter().filter(taking_over).cloned().collect();
+    let names: BTreeSet<&str> = chosen.iter().map(|kill| kill.name).collect();
+    assert!(names.is_superset(&BTreeSet::from(["breaker/opened", "breaker/fell-back"])), "{names:?}");
+    assert!(names.len() > 2, "{names:?}");
+    all_of(chosen.into_iter().map(killed)).await;
+}
+
 /// Every name where it is first reached: the first, the middle and the last time.
 fn points(survey: &'static [Surveyed]) -> Vec<Kill> {
     let mut places: BTreeMap<&'static str, Vec<&'static Surveyed>> = BTreeMap::new();

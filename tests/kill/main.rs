@@ -8,6 +8,7 @@
 
 mod calls;
 mod chance;
+mod guests;
 mod kills;
 mod oracle;
 mod scenario;

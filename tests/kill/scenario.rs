@@ -5,6 +5,7 @@ use postroom_practice::Times;
 use postroom_practice::maildrop::Fault;
 use postroom_practice::receiver::{ReceiverFault, Stage};
 
+use crate::guests::a_bad_version_after_a_good_one;
 use crate::world::World;
 
 /// One thing that is done.
@@ -196,6 +197,31 @@ const REFUSED: Scenario = Scenario {
     end: End::Quarantined,
 };
 
+/// A version of a plugin fails, and the one before it takes over. What was set aside by then is taken back.
+const FELL_BACK: Scenario = Scenario {
+    name: "fell-back",
+    account: DELETE,
+    steps: "[[pipelines.main.steps]]\nname = \"mine\"\nplugin = \"./mine.wasm\"\nbreaker = { failures = 1 }\n",
+    sends: false,
+    acts: &[
+        Act::Change(a_bad_version_after_a_good_one),
+        ONCE,
+        Act::Verb(&["queue", "retry", "--state", "quarantined", "--yes"]),
+        ONCE,
+    ],
+    end: End::Moved,
+};
+
 /// All of them.
-pub(crate) const ALL: [&Scenario; 9] =
-    [&WHOLE, &LASTING, &TROUBLED, &CUT_MAILDIR, &CUT_DIRECTORY, &ORPHANED, &RENUMBERED, &SEEDED, &REFUSED];
+pub(crate) const ALL: [&Scenario; 10] = [
+    &WHOLE,
+    &LASTING,
+    &TROUBLED,
+    &CUT_MAILDIR,
+    &CUT_DIRECTORY,
+    &ORPHANED,
+    &RENUMBERED,
+    &SEEDED,
+    &REFUSED,
+    &FELL_BACK,
+];

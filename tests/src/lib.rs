@@ -1,6 +1,6 @@
 //! The harness of the end-to-end tests: real servers in private directories, and mail to feed them.
 //!
-//! Owns starting and stopping Dovecot, Postfix and an S3 server on ephemeral ports of loopback, and the test corpus.
+//! Owns starting and stopping Dovecot, Postfix, an S3 server and a registry on ephemeral ports of loopback, and the test corpus.
 //! Must not install software, use a fixed port, touch a system directory, or end a process it did not start.
 
 pub mod chaos;
@@ -9,6 +9,7 @@ pub mod dovecot;
 mod pop3_fetch;
 pub mod postfix;
 mod process;
+pub mod registry;
 pub mod retrievers;
 pub mod s3;
 pub mod scripted;

@@ -10,12 +10,13 @@ use anyhow::{Context, Result, bail};
 const WASM: &str = "wasm32-wasip2";
 
 /// A program that tests need, servers, other retrievers and what builds plugins in other languages: what shows that it is there, and Debian's package.
-const SERVERS: [(&str, &str); 8] = [
+const SERVERS: [(&str, &str); 9] = [
     ("dovecot", "dovecot-pop3d"),
     ("postfix", "postfix"),
     ("getmail", "getmail6"),
     ("mpop", "mpop"),
     ("fetchmail", "fetchmail"),
+    ("docker-registry", "docker-registry"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("python3", "python3"),

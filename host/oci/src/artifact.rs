@@ -1,8 +1,8 @@
 //! What a plugin looks like as an artifact: one layer with the component, perhaps one with its signature, and a
 //! configuration that says of which kind it is. Checks sizes and digests, asks nobody.
 
-use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use postroom_mail::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::{COMPONENT_CAP, Error, MANIFEST_CAP, SIGNATURE_CAP};
 
@@ -13,6 +13,36 @@ pub const SIGNATURE: &str = "application/vnd.postroom.signature.v1+minisign";
 /// The configuration (CNCF: Wasm OCI artifact).
 pub(crate) const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A manifest, as far as plugins need it (OCI image specification 1.1, "image manifest").
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    schema_version: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+/// What names a content (OCI image specification 1.1, "descriptor").
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
+    pub(crate) digest: String,
+    pub(crate) size: i64,
+}
+
+impl Descriptor {
+    pub(crate) fn of(media_type: &str, octets: &[u8]) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: format!("sha256:{}", Digest::of(octets)),
+            size: i64::try_from(octets.len()).unwrap_or(i64::MAX),
+        }
+    }
+}
 
 /// One content of an artifact, as its manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +72,7 @@ impl Parts {
             return Err(Error::Changed { place, digest: Box::new(*digest) });
         }
         let no_plugin = |problem: String| Error::NoPlugin { place: place.clone(), problem };
-        let manifest: OciImageManifest = serde_json::from_slice(octets).map_err(|error| {
+        let manifest: Manifest = serde_json::from_slice(octets).map_err(|error| {
             no_plugin(format!("its manifest cannot be read ({error}); an index of several platforms is none"))
         })?;
         let of =
@@ -69,19 +99,13 @@ impl Parts {
     }
 
     /// The manifest of a plugin.
-    pub(crate) fn write(component: &[u8], signature: Option<&str>) -> OciImageManifest {
-        let layer = |media_type: &str, octets: &[u8]| OciDescriptor {
-            media_type: media_type.to_owned(),
-            digest: format!("sha256:{}", Digest::of(octets)),
-            size: i64::try_from(octets.len()).unwrap_or(i64::MAX),
-            ..OciDescriptor::default()
-        };
-        let signed = signature.map(|text| layer(SIGNATURE, text.as_bytes()));
-        OciImageManifest {
+    pub(crate) fn write(component: &[u8], signature: Option<&str>) -> Manifest {
+        let signed = signature.map(|text| Descriptor::of(SIGNATURE, text.as_bytes()));
+        Manifest {
+            schema_version: 2,
             media_type: Some(MANIFEST.to_owned()),
-            config: layer(CONFIG, Self::config()),
-            layers: std::iter::once(layer(COMPONENT, component)).chain(signed).collect(),
-            ..OciImageManifest::default()
+            config: Descriptor::of(CONFIG, Self::config()),
+            layers: std::iter::once(Descriptor::of(COMPONENT, component)).chain(signed).collect(),
         }
     }
 
@@ -93,7 +117,7 @@ impl Parts {
 
 impl Part {
     fn of(
-        layer: &OciDescriptor,
+        layer: &Descriptor,
         what: &'static str,
         limit: u64,
         no_plugin: &dyn Fn(String) -> Error,

@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use oci_client::manifest::OciDescriptor;
 use postroom_mail::Digest;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use crate::artifact::{MANIFEST, Part, Parts};
+use crate::artifact::{Descriptor, MANIFEST, Part, Parts};
 use crate::{Error, MANIFEST_CAP, Plugin};
 
 /// A layout.
@@ -24,7 +23,7 @@ pub struct Layout {
 struct Index {
     schema_version: u8,
     #[serde(default)]
-    manifests: Vec<OciDescriptor>,
+    manifests: Vec<Descriptor>,
 }
 
 impl Layout {
@@ -63,7 +62,7 @@ impl Layout {
         let octets = serde_json::to_vec(&manifest).map_err(|error| self.failed("manifest", error.into()))?;
         self.keep(&octets, &plugin.component, plugin.signature.as_deref())?;
         self.put(Parts::config())?;
-        self.name(&Digest::of(&octets), octets.len())?;
+        self.name(&octets)?;
         Ok(Digest::of(&octets))
     }
 
@@ -100,7 +99,7 @@ impl Layout {
         written.map_err(|source| Error::File { path, source })
     }
 
-    fn name(&self, digest: &Digest, size: usize) -> Result<(), Error> {
+    fn name(&self, manifest: &[u8]) -> Result<(), Error> {
         let marker = self.directory.join("oci-layout");
         if !marker.exists() {
             replace(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)
@@ -109,13 +108,10 @@ impl Layout {
         let path = self.directory.join("index.json");
         let read = fs::read(&path).ok().and_then(|octets| serde_json::from_slice(&octets).ok());
         let mut index: Index = read.unwrap_or(Index { schema_version: 2, manifests: Vec::new() });
-        let digest = format!("sha256:{digest}");
-        if index.manifests.iter().any(|named| named.digest == digest) {
+        let named = Descriptor::of(MANIFEST, manifest);
+        if index.manifests.iter().any(|one| one.digest == named.digest) {
             return Ok(());
         }
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let named =
-            OciDescriptor { media_type: MANIFEST.to_owned(), digest, size, ..OciDescriptor::default() };
         index.manifests.push(named);
         let octets =
             serde_json::to_vec_pretty(&index).map_err(|error| self.failed("index.json", error.into()))?;

@@ -4,6 +4,8 @@
 //! Must not know the configuration, run anything, or decide whether a plugin is trusted.
 
 mod artifact;
+mod challenge;
+mod http;
 mod layout;
 mod reference;
 mod registry;
@@ -23,6 +25,8 @@ pub const COMPONENT_CAP: u64 = 64 << 20;
 pub const MANIFEST_CAP: u64 = 1 << 20;
 /// Octets of a signature.
 pub const SIGNATURE_CAP: u64 = 4 << 10;
+/// Octets of a registry's answer with a token.
+pub const TOKEN_CAP: u64 = 64 << 10;
 
 /// What was found under a digest. Both parts are what the digest says; whether they belong together is the signature's to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,16 @@ pub enum Error {
         /// Allowed.
         limit: u64,
     },
+    /// It goes on after all that anything of its kind may have; the rest was not read.
+    #[error("{what} of {place} has more than the {limit} octets that are allowed")]
+    Overlong {
+        /// The part.
+        what: &'static str,
+        /// Where it is.
+        place: String,
+        /// Allowed.
+        limit: u64,
+    },
     /// It is something else: a container image, or another kind of artifact.
     #[error("{place} holds no plugin: {problem}")]
     NoPlugin {
@@ -78,12 +92,22 @@ pub enum Error {
     },
     /// The registry wants a login, or another one.
     #[error(
-        "{registry} refuses: {problem}; its login is the table [registries.\"{registry}\"] of the configuration"
+        "{registry} refuses: {problem}; its login is `user` and `password` of the table [registries.NAME] whose `host` it is"
     )]
     Refused {
         /// The registry.
         registry: String,
         /// In its words.
+        problem: String,
+    },
+    /// Nobody says that it is the registry.
+    #[error(
+        "{registry} cannot be trusted: {problem}; an authority of your own is `ca_file` of the table [registries.NAME] whose `host` it is"
+    )]
+    Untrusted {
+        /// The registry.
+        registry: String,
+        /// Why.
         problem: String,
     },
     /// The registry could not be asked.
@@ -111,6 +135,7 @@ impl Error {
             Self::Unreachable { .. } | Self::File { .. } => true,
             Self::Missing { .. } | Self::Changed { .. } | Self::TooLarge { .. } => false,
             Self::NoPlugin { .. } | Self::Refused { .. } => false,
+            Self::Overlong { .. } | Self::Untrusted { .. } => false,
         }
     }
 }

@@ -1,34 +1,32 @@
-//! Pulling from a registry (OCI distribution specification 1.1). What was pulled is kept in a layout, so that whoever asks
-//! there first need not pull it again: a digest cannot come to mean anything else.
+//! Pulling from a registry (OCI distribution specification 1.1), with HTTP Basic or a token as it wants. What was pulled is
+//! kept in a layout, so that whoever asks there first need not pull it again: a digest cannot come to mean anything else.
+//!
+//! No answer is read further than its kind may be long: a registry that lies costs time, not memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::manifest::OciDescriptor;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference as Image};
 use postroom_mail::Digest;
-use postroom_mail::rules::neutral;
+use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
 
 use crate::artifact::{MANIFEST, Part, Parts};
-use crate::{Error, Layout, Plugin};
+use crate::challenge::Challenge;
+use crate::{Error, Layout, MANIFEST_CAP, Plugin, TOKEN_CAP, http};
 
-/// For a connection, and between two octets.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// For everything.
 const WHOLE: Duration = Duration::from_secs(300);
-/// Characters of a registry's own words.
-const TEXT: usize = 300;
+/// Of what is no manifest.
+const OCTETS: &str = "application/octet-stream";
 
 /// Whom a registry may be taken for.
-#[derive(Clone, Debug, Default)]
-pub struct Trust {
-    /// An authority beside the system's, PEM.
-    pub authority: Option<Vec<u8>>,
-    /// Without TLS: only for a registry on this very machine.
-    pub plaintext: bool,
+#[derive(Clone)]
+pub enum Trust {
+    /// Who shows a certificate that this takes.
+    Tls(Arc<rustls::ClientConfig>),
+    /// Anybody, without TLS: only for a registry on this very machine.
+    Plaintext,
 }
 
 /// A name and a password for it.
@@ -44,31 +42,23 @@ pub struct Login {
 pub struct Registry {
     client: Client,
     host: String,
-    auth: RegistryAuth,
+    root: Url,
+    login: Option<Login>,
 }
 
 impl Registry {
-    /// The registry at a host. The process's default provider of cryptography is used.
+    /// The registry at a host.
     ///
     /// # Errors
-    /// When the trust is not usable.
+    /// When the trust is not usable, or the host is none.
     pub fn new(host: &str, login: Option<Login>, trust: &Trust) -> Result<Self, Error> {
-        let authority = trust.authority.iter().cloned();
-        let roots = authority.map(|data| Certificate { encoding: CertificateEncoding::Pem, data }).collect();
-        let config = ClientConfig {
-            protocol: if trust.plaintext { ClientProtocol::Http } else { ClientProtocol::Https },
-            extra_root_certificates: roots,
-            // An index of several platforms is no plugin.
-            platform_resolver: None,
-            connect_timeout: Some(PATIENCE),
-            read_timeout: Some(PATIENCE),
-            user_agent: "postroom",
-            ..ClientConfig::default()
+        let scheme = match trust {
+            Trust::Tls(_) => "https",
+            Trust::Plaintext => "http",
         };
-        let client = Client::try_from(config).map_err(|error| failed(host, error, None))?;
-        let auth =
-            login.map_or(RegistryAuth::Anonymous, |login| RegistryAuth::Basic(login.user, login.password));
-        Ok(Self { client, host: host.to_owned(), auth })
+        let root = Url::parse(&format!("{scheme}://{host}/v2/"))
+            .map_err(|error| Error::Unreachable { registry: host.to_owned(), problem: error.to_string() })?;
+        Ok(Self { client: http::client(host, trust)?, host: host.to_owned(), root, login })
     }
 
     /// The plugin whose manifest has that digest; it is kept in `kept`.
@@ -76,87 +66,189 @@ impl Registry {
     /// # Errors
     /// When it is not there, is not what its digest says, or the registry does not answer.
     pub async fn pull(&self, repository: &str, digest: &Digest, kept: &Layout) -> Result<Plugin, Error> {
-        let pulled = tokio::time::timeout(WHOLE, self.download(repository, digest)).await;
-        let (manifest, plugin) = pulled.map_err(|_| Error::Unreachable {
-            registry: self.host.clone(),
-            problem: format!("it was not done after {WHOLE:?}"),
-        })??;
+        let mut pull = Pull { registry: self, repository, proof: None };
+        let pulled = tokio::time::timeout(WHOLE, pull.plugin(digest)).await;
+        let (manifest, plugin) =
+            pulled.map_err(|_| self.unreachable(format!("it was not done after {WHOLE:?}")))??;
         kept.keep(&manifest, &plugin.component, plugin.signature.as_deref())?;
         Ok(plugin)
     }
 
-    async fn download(&self, repository: &str, digest: &Digest) -> Result<(Vec<u8>, Plugin), Error> {
-        let image = Image::with_digest(self.host.clone(), repository.to_owned(), format!("sha256:{digest}"));
-        let asked = self.client.pull_manifest_raw(&image, &self.auth, &[MANIFEST]).await;
-        let (manifest, _) = asked.map_err(|error| failed(&self.host, error, Some(digest)))?;
-        let parts = Parts::read(&manifest, digest, &self.host)?;
-        let component = self.part(&image, &parts.component).await?;
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        request.send().await.map_err(|error| http::failed(&self.host, error))
+    }
+
+    async fn read(&self, answer: Response, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        http::read(answer, limit).await.map_err(|error| http::failed(&self.host, error))
+    }
+
+    fn refused(&self, problem: impl Into<String>) -> Error {
+        Error::Refused { registry: self.host.clone(), problem: problem.into() }
+    }
+
+    fn unreachable(&self, problem: impl Into<String>) -> Error {
+        Error::Unreachable { registry: self.host.clone(), problem: problem.into() }
+    }
+}
+
+/// What is shown with each request.
+enum Proof<'a> {
+    Password(&'a Login),
+    Token(String),
+}
+
+impl Proof<'_> {
+    fn on(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Password(Login { user, password }) => request.basic_auth(user, Some(password)),
+            Self::Token(token) => request.bearer_auth(token),
+        }
+    }
+}
+
+/// One plugin being pulled.
+struct Pull<'a> {
+    registry: &'a Registry,
+    repository: &'a str,
+    /// What the registry wanted to see.
+    proof: Option<Proof<'a>>,
+}
+
+impl<'a> Pull<'a> {
+    async fn plugin(&mut self, digest: &Digest) -> Result<(Vec<u8>, Plugin), Error> {
+        let host = &self.registry.host;
+        let answer = self.get("manifests", digest, MANIFEST).await?;
+        let manifest = self.registry.read(answer, MANIFEST_CAP).await?.ok_or_else(|| Error::Overlong {
+            what: "the manifest",
+            place: host.clone(),
+            limit: MANIFEST_CAP,
+        })?;
+        let parts = Parts::read(&manifest, digest, host)?;
+        let component = self.part(&parts.component).await?;
         let signature = match &parts.signature {
             None => None,
-            Some(part) => Some(String::from_utf8_lossy(&self.part(&image, part).await?).into_owned()),
+            Some(part) => Some(String::from_utf8_lossy(&self.part(part).await?).into_owned()),
         };
-        Ok((manifest.to_vec(), Plugin { component, signature }))
+        Ok((manifest, Plugin { component, signature }))
     }
 
-    async fn part(&self, image: &Image, part: &Part) -> Result<Vec<u8>, Error> {
-        part.check(part.size, &self.host)?;
-        let size = i64::try_from(part.size).unwrap_or(i64::MAX);
-        let layer =
-            OciDescriptor { digest: format!("sha256:{}", part.digest), size, ..OciDescriptor::default() };
-        let failed = |error| failed(&self.host, error, Some(&part.digest));
-        let mut stream = self.client.pull_blob_stream(image, &layer).await.map_err(failed)?.stream;
-        let mut octets = Vec::new();
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|error| failed(error.into()))?;
-            // More than the manifest says is not waited for.
-            if octets.len() as u64 + piece.len() as u64 > part.size {
-                return Err(Error::Changed { place: self.host.clone(), digest: Box::new(part.digest) });
-            }
-            octets.extend_from_slice(&piece);
-        }
-        part.verify(&octets, &self.host)?;
+    async fn part(&mut self, part: &Part) -> Result<Vec<u8>, Error> {
+        let host = &self.registry.host;
+        part.check(part.size, host)?;
+        let answer = self.get("blobs", &part.digest, OCTETS).await?;
+        // More than the manifest says is something else than the manifest says.
+        let octets = self.registry.read(answer, part.size).await?;
+        let octets =
+            octets.ok_or_else(|| Error::Changed { place: host.clone(), digest: Box::new(part.digest) })?;
+        part.verify(&octets, host)?;
         Ok(octets)
     }
-}
 
-fn failed(registry: &str, error: OciDistributionError, digest: Option<&Digest>) -> Error {
-    let problem = neutral(&chain(&error), TEXT);
-    let registry = registry.to_owned();
-    let not_found = |digest: &Digest| Error::Missing { place: registry.clone(), digest: Box::new(*digest) };
-    match (&error, digest) {
-        (OciDistributionError::ImageManifestNotFoundError(_), Some(digest)) => not_found(digest),
-        (OciDistributionError::RegistryError { envelope, .. }, Some(digest))
-            if envelope.errors.iter().any(|error| is_missing(&error.code)) =>
-        {
-            not_found(digest)
+    /// The answer with what has that digest. A registry says what it wants to see when it does not see it, which is also how a
+    /// token that has run out is told.
+    async fn get(&mut self, kind: &str, digest: &Digest, accept: &str) -> Result<Response, Error> {
+        let mut answer = self.ask(kind, digest, accept).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED && self.is_registry(answer.url()) {
+            self.proof = Some(self.prove(answer).await?);
+            answer = self.ask(kind, digest, accept).await?;
         }
-        (OciDistributionError::ServerError { code: 404, .. }, Some(digest)) => not_found(digest),
-        (OciDistributionError::DigestError(_), Some(digest)) => {
-            Error::Changed { place: registry, digest: Box::new(*digest) }
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            StatusCode::NOT_FOUND => {
+                Err(Error::Missing { place: self.registry.host.clone(), digest: Box::new(*digest) })
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(self.registry.refused(http::complaint(answer).await))
+            }
+            _ => Err(self.registry.unreachable(http::complaint(answer).await)),
         }
-        (
-            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_),
-            _,
-        ) => Error::Refused { registry, problem },
-        _ => Error::Unreachable { registry, problem },
+    }
+
+    async fn ask(&self, kind: &str, digest: &Digest, accept: &str) -> Result<Response, Error> {
+        let Registry { client, root, .. } = self.registry;
+        let path = format!("{}/{kind}/sha256:{digest}", self.repository);
+        let url = root.join(&path).map_err(|error| self.registry.unreachable(error.to_string()))?;
+        let request = client.get(url).header(ACCEPT, accept);
+        self.registry
+            .send(match &self.proof {
+                Some(proof) => proof.on(request),
+                None => request,
+            })
+            .await
+    }
+
+    /// A store that the registry sent to may not ask for the registry's password.
+    fn is_registry(&self, url: &Url) -> bool {
+        url.origin() == self.registry.root.origin()
+    }
+
+    async fn prove(&self, answer: Response) -> Result<Proof<'a>, Error> {
+        let fields =
+            answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|field| field.to_str().ok());
+        let registry: &'a Registry = self.registry;
+        match (Challenge::read(fields), &registry.login) {
+            (None, _) => Err(self.registry.refused(http::complaint(answer).await)),
+            (Some(Challenge::Basic), None) => Err(self.registry.refused("it wants a name and a password")),
+            (Some(Challenge::Basic), Some(login)) => Ok(Proof::Password(login)),
+            (Some(Challenge::Bearer { realm, service }), login) => {
+                self.token(&realm, service.as_deref(), login.as_ref()).await.map(Proof::Token)
+            }
+        }
+    }
+
+    /// A token for pulling from this repository, and for nothing more.
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        login: Option<&Login>,
+    ) -> Result<String, Error> {
+        let registry = self.registry;
+        let mut realm = Url::parse(realm)
+            .map_err(|error| registry.unreachable(format!("where it gives tokens is no URL ({error})")))?;
+        // Without TLS only to this very machine, where the registry is.
+        if realm.scheme() != "https" && realm.host_str() != registry.root.host_str() {
+            return Err(registry.refused("it wants its password to be sent elsewhere without TLS"));
+        }
+        realm.query_pairs_mut().append_pair("scope", &format!("repository:{}:pull", self.repository));
+        if let Some(service) = service {
+            realm.query_pairs_mut().append_pair("service", service);
+        }
+        let mut request = registry.client.get(realm);
+        if let Some(login) = login {
+            request = Proof::Password(login).on(request);
+        }
+        let answer = registry.send(request).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let said = http::complaint(answer).await;
+                return Err(registry.refused(format!("it gives no token: {said}")));
+            }
+            _ => {
+                let said = http::complaint(answer).await;
+                return Err(registry.unreachable(format!("it gives no token: {said}")));
+            }
+        }
+        let octets = registry.read(answer, TOKEN_CAP).await?.ok_or_else(|| Error::Overlong {
+            what: "the token",
+            place: registry.host.clone(),
+            limit: TOKEN_CAP,
+        })?;
+        token(&octets).ok_or_else(|| registry.unreachable("its answer holds no token"))
     }
 }
 
-fn is_missing(code: &oci_client::errors::OciErrorCode) -> bool {
-    use oci_client::errors::OciErrorCode as Code;
-    matches!(code, Code::ManifestUnknown | Code::BlobUnknown | Code::NameUnknown | Code::NotFound)
+/// What holds a token. Registries call it by either name.
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
 }
 
-/// The text of an error with its causes, which say what really happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
+fn token(octets: &[u8]) -> Option<String> {
+    let Token { token, access_token } = serde_json::from_slice(octets).ok()?;
+    // Another character would be no header field.
+    let is_token = |text: &String| !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_graphic());
+    token.or(access_token).filter(is_token)
 }

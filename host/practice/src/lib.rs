@@ -1,4 +1,5 @@
-//! Practice servers on loopback: a POP3 maildrop and an SMTP receiver, both over real TLS.
+//! Practice servers on loopback, over real TLS: a POP3 maildrop, an SMTP receiver, and for the tests an authorization server, a
+//! proxy and a registry of plugins.
 //!
 //! Owns the servers that `postroom demo` shows and that tests provoke: they serve from memory, count what was asked of
 //! them, and misbehave only as told, with each fault given as data. Must not be reachable from another machine (they
@@ -6,10 +7,12 @@
 
 mod authority;
 mod faults;
+mod http;
 mod listener;
 pub mod maildrop;
 pub mod proxy;
 pub mod receiver;
+pub mod registry;
 #[cfg(test)]
 mod testing;
 pub mod token;
@@ -20,6 +23,7 @@ pub use faults::Times;
 pub use maildrop::{Maildrop, MaildropConfig};
 pub use proxy::{Proxy, ProxyConfig};
 pub use receiver::{Receiver, ReceiverConfig};
+pub use registry::{Registry, RegistryConfig};
 
 use std::path::PathBuf;
 

@@ -6,7 +6,6 @@
 
 mod endpoint;
 mod fault;
-mod http;
 mod issued;
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub struct BreakerConfig {
     pub failures: u32,
     /// Within so long.
     pub within: Duration,
-    /// Whether the last good version may take its place; else the pipeline pauses.
+    /// Whether the last good version may take its place; else the pipeline pauses. A step that is pinned by a digest always does.
     pub fall_back: bool,
 }
 

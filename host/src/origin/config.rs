@@ -17,7 +17,7 @@ pub struct RegistryConfig {
     pub user: Option<String>,
     /// With which password or token.
     pub password: Option<SecretRef>,
-    /// PEM file of an authority to trust beside the system's, relative to the configuration file.
+    /// PEM file of the authorities to trust instead of the system's, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
     /// Speaks without TLS: only a registry on this machine.
     #[serde(default)]

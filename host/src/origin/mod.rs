@@ -261,14 +261,21 @@ impl<'a> Registries<'a> {
     }
 
     fn access(&self, registry: &str) -> Result<(Option<Login>, Trust), OriginError> {
-        let Some((name, config)) = self.configured.iter().find(|(_, config)| config.host == registry) else {
-            return Ok((None, Trust::default()));
+        let configured = self.configured.iter().find(|(_, config)| config.host == registry);
+        let Some((name, config)) = configured else {
+            let trusted = postroom_dial::client(None).map_err(|error| postroom_oci::Error::Untrusted {
+                registry: registry.to_owned(),
+                problem: error.to_string(),
+            })?;
+            return Ok((None, Trust::Tls(trusted)));
         };
         let wrong = |problem: String| OriginError::Registry { name: name.clone(), problem };
-        let authority = config.ca_file.as_ref().map(|file| {
-            fs::read(self.base.join(file))
-                .map_err(|error| wrong(format!("cannot read {}: {error}", file.display())))
-        });
+        let trust = if config.allow_http {
+            Trust::Plaintext
+        } else {
+            let ca_file = config.ca_file.as_ref().map(|file| self.base.join(file));
+            Trust::Tls(postroom_dial::client(ca_file.as_deref()).map_err(|error| wrong(error.to_string()))?)
+        };
         let login = match (&config.user, &config.password) {
             (Some(user), Some(password)) => {
                 let password = password.read(self.base).map_err(|error| wrong(error.to_string()))?;
@@ -276,7 +283,7 @@ impl<'a> Registries<'a> {
             }
             (None, _) | (_, None) => None,
         };
-        Ok((login, Trust { authority: authority.transpose()?, plaintext: config.allow_http }))
+        Ok((login, trust))
     }
 }
 

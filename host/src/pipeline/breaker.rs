@@ -24,6 +24,10 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// How long the others wait while a probe is under way.
 const PROBING: Duration = Duration::from_secs(5);
 
+const UNPROVED: &str = "no earlier version has proved itself in this step";
+const BOUND: &str =
+    "no other version may run in this step (it is pinned by a digest, or has `fall_back = false`)";
+
 /// What a step runs, exactly: another file or other settings are another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -142,7 +146,20 @@ impl Breaker {
             record,
         };
         breaker.record.open = breaker.record.open.take().filter(|open| open.configured == configured);
+        breaker.keep_to_the_pin();
         breaker
+    }
+
+    /// A record from when an earlier version was allowed: none runs, and a message is tried at once.
+    fn keep_to_the_pin(&mut self) {
+        let Some(open) = self.record.open.as_mut().filter(|_| !self.tolerance.fall_back) else { return };
+        if let Course::FallsBack { .. } = open.course {
+            let (next, because) = (open.since, BOUND.to_owned());
+            open.course = match self.skips {
+                true => Course::Skips,
+                false => Course::Paused { next, interval_ms: millis(FIRST), because },
+            };
+        }
     }
 
     /// The configuration was read again. Another version starts anew, and so does one whose step is ruled otherwise.
@@ -295,7 +312,7 @@ impl Breaker {
             false => Course::Paused {
                 next: now.after(wait),
                 interval_ms: millis(FIRST),
-                because: "no earlier version has proved itself in this step".to_owned(),
+                because: if self.tolerance.fall_back { UNPROVED } else { BOUND }.to_owned(),
             },
         };
         let (configured, reason) = (self.configured, reason.to_owned());

@@ -229,10 +229,18 @@ fn load_step(
         plugin,
         when: step.when.clone(),
         on_error: step.on_error.clone(),
-        breaker: step.breaker.clone(),
+        breaker: BreakerConfig {
+            fall_back: step.breaker.fall_back && !is_pinned(step),
+            ..step.breaker.clone()
+        },
         version: Version { digest, terms: terms(step) },
         shadow,
     })
+}
+
+/// Whether the operator named the very octets: then no others run, whatever they did before.
+fn is_pinned(step: &StepConfig) -> bool {
+    step.sha256.is_some() || matches!(step.plugin, PluginRef::Oci(_))
 }
 
 /// The version of a step's candidate as it is now; `None` when the step has none.

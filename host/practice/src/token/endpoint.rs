@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::fault::{Endpoint, TokenFault};
-use super::http::{self, Answer, Request, encode};
 use super::issued::Pair;
 use super::{Asked, Shared};
+use crate::http::{self, Answer, Request, encode};
 use crate::wire::Wire;
 
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {

@@ -189,6 +189,18 @@ fn a_step_that_may_not_fall_back_pauses() {
 }
 
 #[test]
+fn a_step_that_is_pinned_now_goes_on_with_no_other_version_than_its_own() {
+    let mut before = opened("v", good(&["old"]));
+    before.fell_back(version("old").digest);
+    let strict = BreakerConfig { fall_back: false, ..tolerance(20) };
+    let pinned = Breaker::new(strict.clone(), false, version("v"), before.record().clone());
+    assert!(pinned.is_paused() && pinned.fall_back().is_none() && pinned.candidates().is_empty());
+    assert_eq!(pinned.gate(at(60)), Gate::Probe);
+    let skipped = Breaker::new(strict, true, version("v"), before.record().clone());
+    assert!(!skipped.is_paused() && skipped.fall_back().is_none());
+}
+
+#[test]
 fn the_operator_can_have_it_probed_at_once() {
     let mut breaker = opened("v", Record::default());
     assert!(matches!(breaker.gate(at(1)), Gate::Hold(_)));

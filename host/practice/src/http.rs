@@ -1,4 +1,5 @@
-//! Owns the little HTTP/1.1 the token server speaks: one request, one answer, then the end. Must not know OAuth.
+//! Owns the little HTTP/1.1 that the token server and the registry speak: one request, one answer, then the end. Must not
+//! know what either is for.
 
 use std::io;
 
@@ -10,27 +11,29 @@ use crate::wire::Wire;
 /// The longest body taken, in octets.
 const LONGEST_BODY: usize = 64 * 1024;
 
-pub(super) struct Request {
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// Of the query and of the body.
-    pub(super) parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
     /// User name and password of HTTP Basic, form-decoded (RFC 6749 section 2.3.1).
-    pub(super) basic: Option<(String, String)>,
+    pub(crate) basic: Option<(String, String)>,
+    /// The token of HTTP Bearer (RFC 6750 section 2.1).
+    pub(crate) bearer: Option<String>,
 }
 
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Name and value.
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: vec![("Content-Type", "application/json".into())], body: body.into() }
     }
 
-    pub(super) fn to_octets(&self) -> Vec<u8> {
+    pub(crate) fn to_octets(&self) -> Vec<u8> {
         let mut octets = format!("HTTP/1.1 {} Practice\r\n", self.status);
         for (name, value) in &self.headers {
             octets.push_str(&format!("{name}: {value}\r\n"));
@@ -41,14 +44,14 @@ impl Answer {
 }
 
 /// The request, or `None` if the client says something else or nothing.
-pub(super) async fn read(wire: &mut Wire) -> io::Result<Option<Request>> {
+pub(crate) async fn read(wire: &mut Wire) -> io::Result<Option<Request>> {
     let Some(first) = wire.line().await? else { return Ok(None) };
     let first = String::from_utf8_lossy(&first).into_owned();
     let mut words = first.split(' ');
     let (Some(_), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut parameters = form(query);
-    let (mut length, mut basic) = (0, None);
+    let (mut length, mut basic, mut bearer) = (0, None, None);
     loop {
         let Some(line) = wire.line().await? else { return Ok(None) };
         if line.is_empty() {
@@ -58,7 +61,10 @@ pub(super) async fn read(wire: &mut Wire) -> io::Result<Option<Request>> {
         let Some((name, value)) = line.split_once(':') else { return Ok(None) };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap_or(usize::MAX),
-            "authorization" => basic = credentials(value.trim()),
+            "authorization" => {
+                basic = credentials(value.trim());
+                bearer = value.trim().strip_prefix("Bearer ").map(str::to_owned);
+            }
             _ => {}
         }
     }
@@ -74,7 +80,7 @@ pub(super) async fn read(wire: &mut Wire) -> io::Result<Option<Request>> {
         body.extend(octets);
     }
     parameters.extend(form(&String::from_utf8_lossy(&body)));
-    Ok(Some(Request { path: path.to_owned(), parameters, basic }))
+    Ok(Some(Request { path: path.to_owned(), parameters, basic, bearer }))
 }
 
 fn credentials(value: &str) -> Option<(String, String)> {
@@ -112,7 +118,7 @@ fn decode(text: &str) -> String {
 }
 
 /// The inverse of [`decode`], for a query.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     text.bytes()
         .map(|octet| match octet {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
