@@ -6,11 +6,11 @@ use crate::program::Part;
 
 /// Whether it can be the one recipient of a copy. The host has the last word, this is for a good text.
 pub(crate) fn is_bare(address: &str) -> bool {
-    let fits = address.is_ascii() && !address.chars().any(|ch| ch.is_ascii_control() || " <>,;\"".contains(ch));
+    let fits =
+        address.is_ascii() && !address.chars().any(|ch| ch.is_ascii_control() || " <>,;\"".contains(ch));
     let ends = address.split_once('@');
-    fits && ends.is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-    })
+    fits && ends
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
 /// Whether it can be the name of a header field, RFC 5322 section 2.2.
@@ -25,7 +25,7 @@ pub(crate) fn part<'a>(address: &'a str, part: Part, separator: &str) -> Option<
     let divided = divided.and_then(|separator| local.split_once(separator));
     match part {
         Part::All => Some(address),
-        Part::LocalPart => Some(local),
+        Part::Local => Some(local),
         Part::Domain => Some(domain),
         Part::User => Some(divided.map_or(local, |(user, _)| user)),
         Part::Detail => divided.map(|(_, detail)| detail),
@@ -119,10 +119,13 @@ mod tests {
     #[test]
     fn an_address_has_its_parts() {
         let parts = |address: &'static str| {
-            [Part::All, Part::LocalPart, Part::Domain, Part::User, Part::Detail]
+            [Part::All, Part::Local, Part::Domain, Part::User, Part::Detail]
                 .map(|one| part(address, one, "+").unwrap_or("-"))
         };
-        assert_eq!(parts("ken+sieve@b.example"), ["ken+sieve@b.example", "ken+sieve", "b.example", "ken", "sieve"]);
+        assert_eq!(
+            parts("ken+sieve@b.example"),
+            ["ken+sieve@b.example", "ken+sieve", "b.example", "ken", "sieve"]
+        );
         assert_eq!(parts("ken@b.example"), ["ken@b.example", "ken", "b.example", "ken", "-"]);
         assert_eq!(parts("ken+@b.example")[4], "");
         assert_eq!(parts("+a+b@b.example")[3..], ["", "a+b"]);
@@ -134,11 +137,10 @@ mod tests {
     fn a_field_is_taken_apart() {
         let check = |value: &str, expected: &[&str]| assert_eq!(list(value), expected, "{value:?}");
         check("a@b.example", &["a@b.example"]);
-        check("\"X, Y\" <a@b.example> (c, d), g: e@f.example;, <@r.example:h@i.example>", &[
-            "a@b.example",
-            "e@f.example",
-            "h@i.example",
-        ]);
+        check(
+            "\"X, Y\" <a@b.example> (c, d), g: e@f.example;, <@r.example:h@i.example>",
+            &["a@b.example", "e@f.example", "h@i.example"],
+        );
         check("\"a,b\"@c.example, ", &["\"a,b\"@c.example"]);
         check("<", &[]);
         check("(((", &[]);

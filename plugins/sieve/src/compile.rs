@@ -46,7 +46,8 @@ impl Compiler {
                 match Extension::find(name) {
                     Some(extension) => self.extensions.add(extension),
                     None => {
-                        let text = format!("the extension {} is not supported{}", quoted(name), why_not(name));
+                        let text =
+                            format!("the extension {} is not supported{}", quoted(name), why_not(name));
                         return Err(Flaw::new(*at, text));
                     }
                 }

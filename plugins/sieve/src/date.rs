@@ -181,7 +181,15 @@ mod tests {
         assert_eq!(read("1 Jan 1970 00:00:60 Z"), Some((59, 0)));
         assert_eq!(read("29 Feb 2000 00:00 +0000"), Some((951_782_400, 0)));
         assert_eq!(read("31 Dec 99 23:59:59"), Some((946_684_799, 0)));
-        for wrong in ["", "soon", "29 Feb 1900 0:0 Z", "1 Foo 2026 1:1 Z", "1 Jan 2026 24:00 Z", "1 Jan 2026 1 Z", "32 Jan 2026 1:1"] {
+        for wrong in [
+            "",
+            "soon",
+            "29 Feb 1900 0:0 Z",
+            "1 Foo 2026 1:1 Z",
+            "1 Jan 2026 24:00 Z",
+            "1 Jan 2026 1 Z",
+            "32 Jan 2026 1:1",
+        ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }
@@ -190,11 +198,28 @@ mod tests {
     fn a_moment_has_all_parts_in_every_zone() {
         let moment = Moment { seconds: 1_795_514_400, zone: 0 };
         let shown = |zone| UNITS.map(|(_, unit)| moment.show(unit, zone));
-        assert_eq!(shown(-630), [
-            "2026", "11", "23", "2026-11-23", "61367", "23", "30", "00", "23:30:00",
-            "2026-11-23T23:30:00-10:30", "Mon, 23 Nov 2026 23:30:00 -1030", "-1030", "1",
-        ]);
-        assert_eq!(shown(0)[9..], ["2026-11-24T10:00:00+00:00", "Tue, 24 Nov 2026 10:00:00 +0000", "+0000", "2"]);
+        assert_eq!(
+            shown(-630),
+            [
+                "2026",
+                "11",
+                "23",
+                "2026-11-23",
+                "61367",
+                "23",
+                "30",
+                "00",
+                "23:30:00",
+                "2026-11-23T23:30:00-10:30",
+                "Mon, 23 Nov 2026 23:30:00 -1030",
+                "-1030",
+                "1",
+            ]
+        );
+        assert_eq!(
+            shown(0)[9..],
+            ["2026-11-24T10:00:00+00:00", "Tue, 24 Nov 2026 10:00:00 +0000", "+0000", "2"]
+        );
         let before = Moment { seconds: -1, zone: 0 };
         assert_eq!(before.show(Unit::Weekday, 0), "3");
         assert_eq!(before.show(Unit::Julian, 0), "40586");

@@ -78,7 +78,8 @@ impl<'s> Lexer<'s> {
             }
             Some(_) => {
                 let ch = self.script[start..].chars().next().unwrap_or_default();
-                let text = format!("{} cannot stand here; texts are written in quotes", quoted(&ch.to_string()));
+                let text =
+                    format!("{} cannot stand here; texts are written in quotes", quoted(&ch.to_string()));
                 return Err(flaw(start, text));
             }
         };

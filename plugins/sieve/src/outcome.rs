@@ -66,7 +66,8 @@ impl Outcome {
     pub(crate) fn carry_out(self, message: &Message<'_>, settings: &Settings) -> Result<(), Trouble> {
         if let Some((at, reason)) = &self.rejected {
             if !self.deliveries.is_empty() || self.keep.is_some() {
-                let text = "a message that is rejected cannot be kept, filed or redirected (RFC 5429 section 2)";
+                let text =
+                    "a message that is rejected cannot be kept, filed or redirected (RFC 5429 section 2)";
                 return Err(Trouble::permanent(*at, text));
             }
             return quarantine(*at, &format!("sieve reject: {reason}"), settings);
@@ -143,9 +144,10 @@ fn label(at: u32, flags: &[String]) -> Result<(), Trouble> {
     if labels.len() > LABELS {
         log::warn("more flags than become labels", &[("flags", &labels.len()), ("labels", &LABELS)]);
     }
-    labels.iter().take(LABELS).try_for_each(|label| {
-        effects::label(label).map_err(|fault| Trouble::refused(at, fault))
-    })
+    labels
+        .iter()
+        .take(LABELS)
+        .try_for_each(|label| effects::label(label).map_err(|fault| Trouble::refused(at, fault)))
 }
 
 fn redirect(at: u32, to: &str, added: &[Added], settings: &Settings) -> Result<(), Trouble> {
@@ -155,7 +157,8 @@ fn redirect(at: u32, to: &str, added: &[Added], settings: &Settings) -> Result<(
     let recipients = [to];
     let mut copy = effects::forward(&relay.sink, &recipients);
     // Fields come on top one by one: the one that was added last is the first.
-    for field in added.iter().rev().filter(|field| !field.last).chain(added.iter().filter(|field| field.last)) {
+    for field in added.iter().rev().filter(|field| !field.last).chain(added.iter().filter(|field| field.last))
+    {
         copy = copy.header(&field.name, address::field_value(&field.value));
     }
     copy.queue().map_err(|fault| Trouble::refused(at, fault))?;

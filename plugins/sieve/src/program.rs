@@ -222,7 +222,7 @@ pub(crate) enum Part {
     #[default]
     All,
     /// Before the `@`.
-    LocalPart,
+    Local,
     /// After the `@`.
     Domain,
     /// Before the separator in the local part.

@@ -164,10 +164,14 @@ impl Run<'_> {
 
     fn redirect(&mut self, at: u32, to: String) -> Result<(), Trouble> {
         if self.outcome.redirects() == REDIRECTS && !self.outcome.sends_to(&to) {
-            return Err(Trouble::permanent(at, format!("a script redirects to at most {REDIRECTS} addresses")));
+            return Err(Trouble::permanent(
+                at,
+                format!("a script redirects to at most {REDIRECTS} addresses"),
+            ));
         }
         let message = self.view.message();
-        let came_by = |name| message.addresses(name).iter().any(|known| known.email.eq_ignore_ascii_case(&to));
+        let came_by =
+            |name| message.addresses(name).iter().any(|known| known.email.eq_ignore_ascii_case(&to));
         if came_by("delivered-to") || message.header_raw("received").len() > RECEIVED {
             let text = format!("redirecting to {} would send the message round in a circle", quoted(&to));
             return Err(Trouble::permanent(at, text));

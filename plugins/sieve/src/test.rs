@@ -131,11 +131,14 @@ impl Run<'_> {
     }
 
     fn shown(&self, moment: Moment, unit: Unit, zone: Zone) -> String {
-        moment.show(unit, match zone {
-            Zone::Local => self.settings.zone.0,
-            Zone::Original => moment.zone,
-            Zone::Minutes(minutes) => minutes,
-        })
+        moment.show(
+            unit,
+            match zone {
+                Zone::Local => self.settings.zone.0,
+                Zone::Original => moment.zone,
+                Zone::Minutes(minutes) => minutes,
+            },
+        )
     }
 
     /// RFC 5183 section 4.1; what is not known here does not match.

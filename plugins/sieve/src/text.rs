@@ -56,9 +56,10 @@ pub(crate) fn template(text: &str, at: u32, names: &Names) -> Result<Text, Flaw>
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         let after = &rest[start + 2..];
-        let reference = after.find('}').map(|end| &after[..end]).and_then(|name| {
-            reference(name).map(|reference| (reference, &after[name.len() + 1..]))
-        });
+        let reference = after
+            .find('}')
+            .map(|end| &after[..end])
+            .and_then(|name| reference(name).map(|reference| (reference, &after[name.len() + 1..])));
         let Some((reference, behind)) = reference else {
             literal.push_str(&rest[..start + 2]);
             rest = after;
@@ -71,7 +72,10 @@ pub(crate) fn template(text: &str, at: u32, names: &Names) -> Result<Text, Flaw>
             // What is set nowhere before has no value here: there are no loops in Sieve.
             Reference::Name(name) => names.find(name).map(Piece::Variable),
             Reference::Namespace(name) => {
-                return Err(Flaw::new(at, format!("there is no variable {}: no extension has it", quoted(name))));
+                return Err(Flaw::new(
+                    at,
+                    format!("there is no variable {}: no extension has it", quoted(name)),
+                ));
             }
         };
         if let Some(piece) = piece {
@@ -150,16 +154,15 @@ fn encoded(inside: &str, at: u32) -> Result<Option<Vec<u8>>, Flaw> {
     let mut octets = Vec::new();
     let words: Vec<&str> = numbers.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect();
     let is_hex = |word: &&str| word.bytes().all(|octet| octet.is_ascii_hexdigit());
-    if words.is_empty() || !words.iter().all(|word| is_hex(&word)) {
+    if words.is_empty() || !words.iter().all(|word| is_hex(word)) {
         return Ok(None);
     }
     for word in words {
         if kind.eq_ignore_ascii_case("hex") && word.len() <= 2 {
             octets.extend(u8::from_str_radix(word, 16).ok());
         } else if kind.eq_ignore_ascii_case("unicode") {
-            let number = u32::from_str_radix(word.trim_start_matches('0'), 16).unwrap_or(
-                if word.bytes().all(|octet| octet == b'0') { 0 } else { u32::MAX },
-            );
+            let number = u32::from_str_radix(word.trim_start_matches('0'), 16)
+                .unwrap_or(if word.bytes().all(|octet| octet == b'0') { 0 } else { u32::MAX });
             let Some(ch) = char::from_u32(number) else {
                 return Err(Flaw::new(at, format!("{} is no character of Unicode", quoted(word))));
             };

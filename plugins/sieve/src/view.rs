@@ -231,7 +231,8 @@ fn without_tags(html: &str) -> String {
     }
     text.push_str(rest);
     if text.contains('&') {
-        let references = [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+        let references =
+            [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
         for (reference, put_in) in references {
             text = text.replace(reference, put_in);
         }

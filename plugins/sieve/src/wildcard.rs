@@ -89,7 +89,8 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, value: &str, expected: Option<&[&str]>) {
         let found = captures(pattern, value, false);
-        let found: Option<Vec<&str>> = found.as_ref().map(|all| all[1..].iter().map(String::as_str).collect());
+        let found: Option<Vec<&str>> =
+            found.as_ref().map(|all| all[1..].iter().map(String::as_str).collect());
         assert_eq!(found.as_deref(), expected, "{pattern:?} {value:?}");
     }
 

@@ -114,7 +114,12 @@ impl Compiler {
         Ok(Action::Set { variable, modifiers, value })
     }
 
-    fn flag(&mut self, change: Change, call: &Call<'_>, mut arguments: Arguments<'_, '_>) -> Result<Action, Flaw> {
+    fn flag(
+        &mut self,
+        change: Change,
+        call: &Call<'_>,
+        mut arguments: Arguments<'_, '_>,
+    ) -> Result<Action, Flaw> {
         self.need(Extension::Imap4Flags, call.at, call.name)?;
         if let Some((at, tag)) = arguments.tag() {
             return Err(arguments.unknown(at, &tag));

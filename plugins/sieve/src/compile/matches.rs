@@ -106,7 +106,7 @@ impl Compiler {
     pub(super) fn part_tag(&self, (at, tag): (u32, &str), tags: &mut Tags) -> Result<bool, Flaw> {
         let part = match tag {
             "all" => Part::All,
-            "localpart" => Part::LocalPart,
+            "localpart" => Part::Local,
             "domain" => Part::Domain,
             "user" | "detail" => {
                 self.need(Extension::SubAddress, at, &format!(":{tag}"))?;

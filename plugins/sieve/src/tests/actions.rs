@@ -6,7 +6,11 @@ use super::*;
 fn rfc3894_copy_leaves_the_implicit_keep() {
     let script = "require [\"copy\", \"fileinto\"]; fileinto :copy \"a\"; redirect :copy \"b@c.example\";";
     does(&coyote(), script, &["file a", "redirect b@c.example", "keep"]);
-    does(&coyote(), "require [\"copy\", \"fileinto\"]; fileinto :copy \"a\"; fileinto \"b\";", &["file a", "file b"]);
+    does(
+        &coyote(),
+        "require [\"copy\", \"fileinto\"]; fileinto :copy \"a\"; fileinto \"b\";",
+        &["file a", "file b"],
+    );
 }
 
 #[test]
@@ -30,7 +34,8 @@ fn discard_sets_aside_unless_the_operator_lets_it_go() {
 
 #[test]
 fn rfc5429_reject_sets_aside_where_the_operator_says_so_and_is_refused_elsewhere() {
-    let script = "require \"ereject\";\nif header :contains \"from\" \"coyote\" {\n  ereject \"no more anvils\";\n}";
+    let script =
+        "require \"ereject\";\nif header :contains \"from\" \"coyote\" {\n  ereject \"no more anvils\";\n}";
     does(&coyote(), script, &["quarantine sieve reject: no more anvils"]);
     let mut strict = settings(script);
     strict.as_object_mut().unwrap().remove("reject");
@@ -71,12 +76,15 @@ fn rfc5293_4_added_fields_are_seen_by_later_tests_and_stand_on_top_of_copies_sen
     assert!(add_headers.is_empty());
     let Effect::Forward { add_headers, .. } = &run.effects[1] else { panic!("{run:?}") };
     let fields: Vec<String> = add_headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    assert_eq!(fields, [
-        "To: New Name <new@b.example>",
-        "X-Sieve: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=",
-        "X-Sieve: one",
-        "X-Sieve: last",
-    ]);
+    assert_eq!(
+        fields,
+        [
+            "To: New Name <new@b.example>",
+            "X-Sieve: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=",
+            "X-Sieve: one",
+            "X-Sieve: last",
+        ]
+    );
     let Effect::FileInto { content, .. } = &run.effects[2] else { panic!("{run:?}") };
     assert_eq!(*content, coyote().octets(), "originals are never rewritten");
 }

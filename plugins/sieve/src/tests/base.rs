@@ -4,11 +4,7 @@ use super::*;
 
 #[test]
 fn rfc5228_2_3_comments_and_2_4_texts_are_read() {
-    does(
-        &coyote(),
-        "# a comment\r\nif /* in\nside */ size :over 1 { # another\n discard; }",
-        &["discard"],
-    );
+    does(&coyote(), "# a comment\r\nif /* in\nside */ size :over 1 { # another\n discard; }", &["discard"]);
     let mail = Mail::new().subject("say \"hi\" \\ now");
     assert!(holds(&mail, "", r#"header "subject" "say \"hi\" \\ now""#));
     assert!(holds(&mail, "", r#"header "subject" "s\ay \"hi\" \\ now""#));
@@ -19,7 +15,7 @@ fn rfc5228_2_3_comments_and_2_4_texts_are_read() {
 
 #[test]
 fn rfc5228_2_4_1_numbers_have_quantifiers() {
-    let mail = Mail::new().text(&"x".repeat(1500));
+    let mail = Mail::new().text(&"x\n".repeat(500));
     assert!(holds(&mail, "", "size :over 1K") && !holds(&mail, "", "size :over 1M"));
     assert!(holds(&mail, "", "size :under 1g") && holds(&mail, "", "size :under 2000"));
 }
@@ -35,13 +31,17 @@ fn rfc5228_2_4_2_1_a_list_of_one_is_the_same_as_the_one() {
 fn rfc5228_2_4_2_4_encoded_characters_are_put_in_only_when_required() {
     let mail = Mail::new().subject("$@ Grüße");
     assert!(holds(&mail, "encoded-character", r#"header :contains "subject" "${hex:40}""#));
-    assert!(holds(&mail, "encoded-character", r#"header "subject" "${hex:24 40} Gr${unicode:00fc}${UNICODE:df}e""#));
+    assert!(holds(
+        &mail,
+        "encoded-character",
+        r#"header "subject" "${hex:24 40} Gr${unicode:00fc}${UNICODE:df}e""#
+    ));
     assert!(!holds(&mail, "", r#"header :contains "subject" "${hex:40}""#));
     let odd = Mail::new().subject("${hex:4x} ${unicode:} ${hex:400} ${}");
     assert!(holds(&odd, "encoded-character", r#"header "subject" "${hex:4x} ${unicode:} ${hex:400} ${}""#));
     assert_eq!(
         wrong("require \"encoded-character\"; redirect \"${unicode:d800}\";"),
-        "line 1, column 40: \"d800\" is no character of Unicode"
+        "line 1, column 39: \"d800\" is no character of Unicode"
     );
     assert!(wrong("require \"encoded-character\"; redirect \"${hex:ff}\";").contains("do not make UTF-8"));
 }
@@ -59,14 +59,23 @@ fn rfc5228_2_7_1_match_types_compare_headers() {
 
 #[test]
 fn rfc5228_2_7_2_values_are_decoded_and_trimmed() {
-    let mail = Mail::new().raw("Subject:   =?iso-8859-1?Q?Gr=FC=DFe?=\r\n =?utf-8?Q?_2?=  \r\n\r\n".as_bytes());
+    let mail =
+        Mail::new().raw("Subject:   =?iso-8859-1?Q?Gr=FC=DFe?=\r\n =?utf-8?Q?_2?=  \r\n\r\n".as_bytes());
     assert!(holds(&mail, "", "header :is \"subject\" \"Grüße 2\""));
 }
 
 #[test]
 fn rfc5228_2_7_3_comparators_decide_over_case() {
-    assert!(holds(&coyote(), "", r#"header :is :comparator "i;ascii-casemap" "subject" "I HAVE A PRESENT FOR YOU""#));
-    assert!(!holds(&coyote(), "comparator-i;octet", r#"header :comparator "i;octet" "subject" "I HAVE A PRESENT FOR YOU""#));
+    assert!(holds(
+        &coyote(),
+        "",
+        r#"header :is :comparator "i;ascii-casemap" "subject" "I HAVE A PRESENT FOR YOU""#
+    ));
+    assert!(!holds(
+        &coyote(),
+        "comparator-i;octet",
+        r#"header :comparator "i;octet" "subject" "I HAVE A PRESENT FOR YOU""#
+    ));
     let mail = Mail::new().header("X-Spam-Score", "010 points");
     let numeric = r#"header :comparator "i;ascii-numeric" "x-spam-score" "10""#;
     assert!(holds(&mail, "comparator-i;ascii-numeric", numeric));
@@ -105,7 +114,7 @@ fn rfc5228_3_1_only_the_first_branch_that_holds_is_taken() {
     assert_eq!(script("one two"), ["file 1", "file end"]);
     assert_eq!(script("two three"), ["file 2", "file end"]);
     assert_eq!(script("three"), ["file 3"]);
-    assert_eq!(script("none"), ["file end"]);
+    assert_eq!(script("nothing"), ["file end"]);
 }
 
 #[test]
@@ -138,11 +147,11 @@ fn rfc5228_4_1_fileinto_cancels_the_implicit_keep() {
 #[test]
 fn rfc5228_4_2_redirect_sends_a_copy_and_cancels_the_implicit_keep() {
     does(&coyote(), "redirect \"bart@example.example\";", &["redirect bart@example.example"]);
-    does(&coyote(), "redirect \"a@b.example\"; redirect \"c@d.example\"; keep;", &[
-        "redirect a@b.example",
-        "redirect c@d.example",
-        "keep",
-    ]);
+    does(
+        &coyote(),
+        "redirect \"a@b.example\"; redirect \"c@d.example\"; keep;",
+        &["redirect a@b.example", "redirect c@d.example", "keep"],
+    );
     let delivered = coyote().header("Delivered-To", "a@b.example");
     assert_eq!(
         failure(&delivered, "redirect \"A@b.example\";"),

@@ -34,8 +34,11 @@ fn rfc5260_5_the_current_date_is_when_the_message_was_retrieved() {
     let is = |test: &str| holds(&mail, ALL, test);
     assert!(is(r#"currentdate "iso8601" "2026-11-24T10:00:00+00:00""#));
     assert!(is(r#"currentdate :zone "+1400" "date" "2026-11-25""#));
-    assert!(is(r#"allof (currentdate :value "ge" "date" "2026-11-01", currentdate :value "lt" "date" "2026-12-01")"#));
-    let mut zoned = settings("require [\"date\", \"fileinto\"]; if currentdate \"hour\" \"11\" { fileinto \"yes\"; }");
+    assert!(is(
+        r#"allof (currentdate :value "ge" "date" "2026-11-01", currentdate :value "lt" "date" "2026-12-01")"#
+    ));
+    let mut zoned =
+        settings("require [\"date\", \"fileinto\"]; if currentdate \"hour\" \"11\" { fileinto \"yes\"; }");
     zoned["zone"] = json!("+0100");
     assert_eq!(did(&bench().run::<Sieve>(zoned, &mail)), ["file yes"]);
 }

@@ -21,18 +21,30 @@ fn rfc7352_3_a_message_id_that_was_seen_is_a_duplicate() {
 #[test]
 fn rfc7352_3_1_what_identifies_a_message_can_be_chosen() {
     let mut bench = bench();
-    let by = |tags: &str| format!("require [\"duplicate\", \"fileinto\", \"variables\"]; if duplicate {tags} {{ fileinto \"twice\"; }}");
+    let by = |tags: &str| {
+        format!(
+            "require [\"duplicate\", \"fileinto\", \"variables\"]; if duplicate {tags} {{ fileinto \"twice\"; }}"
+        )
+    };
     let other = |number: &str| Mail::new().uidl(Some(number)).subject("s").header("X-Event", "7");
     let event = by(":header \"X-Event\"");
     assert_eq!(on(&mut bench, &event, &other("1")), ["keep"]);
     assert_eq!(on(&mut bench, &event, &other("2")), ["file twice"]);
-    assert_eq!(on(&mut bench, &by(":handle \"h\" :header \"X-Event\""), &other("3")), ["keep"], "another handle");
+    assert_eq!(
+        on(&mut bench, &by(":handle \"h\" :header \"X-Event\""), &other("3")),
+        ["keep"],
+        "another handle"
+    );
     assert_eq!(on(&mut bench, &by(":uniqueid \"7\""), &other("4")), ["file twice"], "the same id");
 }
 
 #[test]
 fn rfc7352_3_2_an_id_is_forgotten_after_its_time() {
-    let script = |last: &str| format!("require [\"duplicate\", \"fileinto\"]; if duplicate {last} :seconds 100 {{ fileinto \"twice\"; }}");
+    let script = |last: &str| {
+        format!(
+            "require [\"duplicate\", \"fileinto\"]; if duplicate {last} :seconds 100 {{ fileinto \"twice\"; }}"
+        )
+    };
     for (last, fourth) in [("", "keep"), (":last", "file twice")] {
         let mut bench = bench();
         let mut at = |uidl: &str, second: u64| {
@@ -55,13 +67,17 @@ fn rfc7352_3_one_run_gives_one_answer_and_a_failed_run_remembers_nothing() {
     let asks = "require [\"duplicate\", \"fileinto\"]; if duplicate :uniqueid \"x\" { fileinto \"twice\"; }";
     assert_eq!(on(&mut bench, asks, &coyote()), ["keep"]);
     let ungranted = Bench::new().mailbox("inbox").run::<Sieve>(settings(DUPLICATE), &coyote());
-    assert!(matches!(&ungranted.result, Err(Failure::Permanent(text)) if text.contains("kv = true")), "{ungranted:?}");
+    assert!(
+        matches!(&ungranted.result, Err(Failure::Permanent(text)) if text.contains("kv = true")),
+        "{ungranted:?}"
+    );
 }
 
 #[test]
 fn the_state_of_duplicate_stays_bounded() {
     let mut bench = bench();
-    let script = |id: usize| format!("require \"duplicate\"; if duplicate :seconds 10 :uniqueid \"{id}\" {{ keep; }}");
+    let script =
+        |id: usize| format!("require \"duplicate\"; if duplicate :seconds 10 :uniqueid \"{id}\" {{ keep; }}");
     let mut keys = 0;
     for id in 0..600_usize {
         let mail = coyote().received_ms(1000 * (1000 + 20 * id as u64));
@@ -104,5 +120,5 @@ fn rfc5463_4_ihave_asks_and_enables() {
 #[test]
 fn rfc5463_5_error_fails_the_run_in_the_words_of_the_script() {
     let script = "require [\"ihave\", \"fileinto\"]; fileinto \"a\"; error \"wants more\";";
-    assert_eq!(failure(&coyote(), script), "line 1, column 45: the script says: wants more");
+    assert_eq!(failure(&coyote(), script), "line 1, column 46: the script says: wants more");
 }

@@ -6,10 +6,26 @@ use super::*;
 fn rfc5232_3_flags_are_set_added_and_removed() {
     let require = "require [\"imap4flags\", \"fileinto\"];";
     does(&coyote(), &format!("{require} setflag \"\\\\Deleted\"; fileinto \"a\";"), &["file a T"]);
-    does(&coyote(), &format!("{require} addflag \"\\\\Seen\"; addflag [\"\\\\flagged\", \"\\\\SEEN\"]; keep;"), &["keep FS"]);
-    does(&coyote(), &format!("{require} setflag \"\\\\Seen \\\\Draft\"; removeflag \"\\\\Seen\";"), &["keep D"]);
-    does(&coyote(), &format!("{require} setflag \"\\\\Answered\"; setflag [\"$Forwarded\", \"$Junk\"];"), &["label junk", "keep P"]);
-    does(&coyote(), &format!("{require} setflag \"\\\\Seen\"; fileinto \"a\"; setflag []; keep;"), &["file a S", "keep"]);
+    does(
+        &coyote(),
+        &format!("{require} addflag \"\\\\Seen\"; addflag [\"\\\\flagged\", \"\\\\SEEN\"]; keep;"),
+        &["keep FS"],
+    );
+    does(
+        &coyote(),
+        &format!("{require} setflag \"\\\\Seen \\\\Draft\"; removeflag \"\\\\Seen\";"),
+        &["keep D"],
+    );
+    does(
+        &coyote(),
+        &format!("{require} setflag \"\\\\Answered\"; setflag [\"$Forwarded\", \"$Junk\"];"),
+        &["label junk", "keep P"],
+    );
+    does(
+        &coyote(),
+        &format!("{require} setflag \"\\\\Seen\"; fileinto \"a\"; setflag []; keep;"),
+        &["file a S", "keep"],
+    );
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn a_run_takes_at_most_thirty_two_actions_and_four_redirects() {
         (0..count).map(|number| format!("redirect \"{number}@b.example\";\n")).collect::<String>()
     };
     assert_eq!(did(&run_on(&coyote(), &redirecting(4))).len(), 4);
-    assert_eq!(failure(&coyote(), &redirecting(5)), "line 5, column 1: a script redirects to at most 4 addresses");
+    assert_eq!(
+        failure(&coyote(), &redirecting(5)),
+        "line 5, column 1: a script redirects to at most 4 addresses"
+    );
 }
 
 #[test]
@@ -44,7 +47,8 @@ fn there_are_at_most_128_variables_and_16_added_fields() {
     };
     does(&coyote(), &sets(128), &["keep"]);
     assert_eq!(wrong(&sets(129)), "line 130, column 5: there are more than 128 variables");
-    let adds = |count: usize| format!("require \"editheader\";\n{}", "addheader \"X\" \"y\";\n".repeat(count));
+    let adds =
+        |count: usize| format!("require \"editheader\";\n{}", "addheader \"X\" \"y\";\n".repeat(count));
     does(&coyote(), &adds(16), &["keep"]);
     assert_eq!(failure(&coyote(), &adds(17)), "line 18, column 1: a script adds at most 16 header fields");
 }
@@ -62,5 +66,9 @@ fn a_long_script_is_read_once_and_fast() {
     let rules: String = (0..10_000)
         .map(|number| format!("if header :contains [\"from\", \"to\"] \"user{number}@b.example\" {{ fileinto \"m{number}\"; }}\n"))
         .collect();
-    does(&Mail::new().from("user9999@b.example"), &format!("require \"fileinto\";\n{rules}"), &["file m9999"]);
+    does(
+        &Mail::new().from("user9999@b.example"),
+        &format!("require \"fileinto\";\n{rules}"),
+        &["file m9999"],
+    );
 }

@@ -38,14 +38,17 @@ fn rfc5233_4_user_and_detail_divide_the_local_part() {
     let is = |test: &str| holds(&mail, "subaddress", test);
     assert!(is(r#"address :user "to" "tweety""#) && is(r#"address :detail "to" "cage""#));
     assert!(is(r#"address :user "from" "coyote""#) && !is(r#"address :detail :contains "from" """#));
-    let mut minus = settings("require [\"subaddress\", \"fileinto\"]; if address :detail \"to\" \"b\" { fileinto \"yes\"; }");
+    let mut minus = settings(
+        "require [\"subaddress\", \"fileinto\"]; if address :detail \"to\" \"b\" { fileinto \"yes\"; }",
+    );
     minus["separator"] = json!("-");
     assert_eq!(did(&bench().run::<Sieve>(minus, &Mail::new().to("a-b@c.example"))), ["file yes"]);
 }
 
 #[test]
 fn rfc5173_5_1_raw_is_the_body_as_it_came() {
-    let mail = Mail::new().subject("MAKE MONEY").text("Grüße").attach("a.bin", "application/x-bin", b"MAKE MONEY");
+    let mail =
+        Mail::new().subject("MAKE MONEY").text("Grüße").attach("a.bin", "application/x-bin", b"MAKE MONEY");
     let is = |test: &str| holds(&mail, "body", test);
     assert!(is(r#"body :raw :contains "R3LDvMOfZQ""#), "base64 stays");
     assert!(!is(r#"body :raw :contains "make money""#));
@@ -104,5 +107,5 @@ fn regex_matches_anywhere_and_captures_groups() {
         if header :regex "subject" "${y}sent" { fileinto "${1}"; }"#;
     does(&coyote(), built, &["file pre"]);
     let broken = "require [\"regex\", \"variables\"]; set \"x\" \"(\"; if header :regex \"subject\" \"${x}\" { keep; }";
-    assert!(failure(&coyote(), broken).starts_with("line 1, column 50: \"(\" is no regular expression"));
+    assert!(failure(&coyote(), broken).starts_with("line 1, column 49: \"(\" is no regular expression"));
 }

@@ -28,7 +28,11 @@ fn rfc5229_3_values_are_not_filled_in_again() {
 fn rfc5229_3_2_wildcards_are_captured() {
     let list = Mail::new().header("List-ID", "<acme-users@lists.example>").subject("[acme-users] [fwd] bug");
     files(&list, r#"if header :matches "List-ID" "*<*@*" { fileinto "Lists/${2}"; }"#, "Lists/acme-users");
-    files(&list, r#"if header :matches "subject" "[*] *" { fileinto "${1}|${2}|${0}"; }"#, "acme-users|[fwd] bug|[acme-users] [fwd] bug");
+    files(
+        &list,
+        r#"if header :matches "subject" "[*] *" { fileinto "${1}|${2}|${0}"; }"#,
+        "acme-users|[fwd] bug|[acme-users] [fwd] bug",
+    );
     files(
         &Mail::new().subject("a b"),
         r#"if header :matches "subject" "? *" { if header :matches "subject" "x*" { stop; } fileinto "${1}${2}${3}"; }"#,
