@@ -1,4 +1,4 @@
-//! The README's scripts, run over the mails beside them.
+//! The README's scripts, run over the mails beside them, and the fixtures.
 
 use super::*;
 
@@ -44,4 +44,9 @@ fn the_readme_names_every_setting_and_every_extension() {
         let shown = extension.strip_prefix("comparator-").unwrap_or(extension);
         assert!(README.contains(&format!("`{shown}`")), "{extension}");
     }
+}
+
+#[test]
+fn the_fixtures_are_decided_as_they_say() {
+    postroom_bench::fixtures::<Sieve>("fixtures");
 }
