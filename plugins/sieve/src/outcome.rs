@@ -6,7 +6,7 @@ use crate::address;
 use crate::flags;
 use crate::flaw::Place;
 use crate::run::Trouble;
-use crate::settings::{Discarding, LaterSteps, Settings};
+use crate::settings::{Discarding, LaterSteps, REJECT_REFUSED, Rejecting, Settings};
 use crate::view::Added;
 
 /// Most labels that flags become.
@@ -65,6 +65,10 @@ impl Outcome {
     /// Queues the effects.
     pub(crate) fn carry_out(self, message: &Message<'_>, settings: &Settings) -> Result<(), Trouble> {
         if let Some((at, reason)) = &self.rejected {
+            // Only a script with `ihave` comes here without the setting.
+            if settings.reject == Rejecting::Refuse {
+                return Err(Trouble::permanent(*at, REJECT_REFUSED));
+            }
             if !self.deliveries.is_empty() || self.keep.is_some() {
                 let text =
                     "a message that is rejected cannot be kept, filed or redirected (RFC 5429 section 2)";

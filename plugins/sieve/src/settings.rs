@@ -11,6 +11,10 @@ use crate::syntax;
 /// Largest script, octets.
 pub(crate) const SCRIPT_OCTETS: usize = 1 << 20;
 
+/// Why a message cannot be rejected, and what can be done instead.
+pub(crate) const REJECT_REFUSED: &str = "nobody can be told, since mail that is retrieved by POP3 was accepted long ago; the \
+     setting reject = \"quarantine\" sets such mail aside";
+
 /// What the operator sets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,10 +165,7 @@ impl Settings {
             Need::Redirect if self.redirect.is_none() => {
                 Some("\"redirect\" needs the setting redirect = { sink = \"…\" }")
             }
-            Need::Reject if self.reject == Rejecting::Refuse => Some(
-                "nobody can be told, since mail that is retrieved by POP3 was accepted long ago; the setting reject = \
-                 \"quarantine\" sets such mail aside",
-            ),
+            Need::Reject if self.reject == Rejecting::Refuse => Some(REJECT_REFUSED),
             Need::Mailboxes | Need::Redirect | Need::Reject => None,
         };
         let mut needs = self.script.program.needs.iter();

@@ -41,6 +41,12 @@ fn rfc5429_reject_sets_aside_where_the_operator_says_so_and_is_refused_elsewhere
     strict.as_object_mut().unwrap().remove("reject");
     let problems = bench().configure::<Sieve>(&strict).unwrap_err();
     assert!(problems[0].text.starts_with("line 3, column 3: nobody can be told"), "{problems:?}");
+    strict["script"] = json!("require \"ihave\"; if ihave \"reject\" { reject \"no\"; }");
+    let run = bench().run::<Sieve>(strict, &coyote());
+    assert!(
+        matches!(&run.result, Err(Failure::Permanent(text)) if text.contains("nobody can be told")),
+        "{run:?}"
+    );
     let both = "require [\"reject\", \"fileinto\"]; fileinto \"a\"; reject \"no\";";
     assert!(failure(&coyote(), both).contains("cannot be kept, filed or redirected"));
 }
