@@ -154,7 +154,7 @@ fn encoded(inside: &str, at: u32) -> Result<Option<Vec<u8>>, Flaw> {
     let mut octets = Vec::new();
     let words: Vec<&str> = numbers.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect();
     let is_hex = |word: &&str| word.bytes().all(|octet| octet.is_ascii_hexdigit());
-    if words.is_empty() || !words.iter().all(|word| is_hex(word)) {
+    if words.is_empty() || !words.iter().all(is_hex) {
         return Ok(None);
     }
     for word in words {
