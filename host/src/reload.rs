@@ -1,4 +1,4 @@
-//! Watches the configuration and the plugin files. A change is read, checked and compiled to the end, then swapped as one
+//! Watches the configuration, the plugin files and the files in settings. A change is read, checked and compiled to the end, then swapped as one
 //! whole; a bad one leaves the old running and says why.
 
 use std::collections::BTreeSet;
@@ -207,6 +207,8 @@ fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
         files.extend(entries.flatten().map(|entry| entry.path()));
     }
     files.extend(plugin_files(config).into_iter().map(Path::to_owned));
+    let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
+    files.extend(steps.flat_map(|step| step.files.iter().cloned()));
     let read_once = config.sinks.values().flat_map(crate::sinks::SinkConfig::files);
     let read_once = read_once.chain(config.fetch.values().flat_map(crate::fetch::FetchConfig::files));
     files.extend(read_once.map(|file| config.base.join(file)));

@@ -8,11 +8,12 @@ use std::{env, fs};
 use postroom_artifact::{Component, Guests};
 
 const PREFIX: &str = "postroom-plugin-";
-const PLUGINS: [&str; 4] = [
+const PLUGINS: [&str; 5] = [
     "postroom-plugin-archive",
     "postroom-plugin-attachments",
     "postroom-plugin-filter",
     "postroom-plugin-forward",
+    "postroom-plugin-sieve",
 ];
 const MIME: &str = "postroom-plugin-mime";
 
@@ -25,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "plugins/filter",
         "plugins/forward",
         "plugins/mime",
+        "plugins/sieve",
         "plugins/bundle/build.rs",
         "sdk/Cargo.toml",
         "sdk/src",

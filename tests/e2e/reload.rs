@@ -139,6 +139,44 @@ async fn a_changed_plugin_file_is_checked_before_it_is_swapped_in() {
     .expect("the test");
 }
 
+const SIEVE: &str = r#"
+[sinks.home]
+type = "maildir"
+path = "home"
+[[pipelines.main.steps]]
+plugin = "sieve"
+files = { script = "home.sieve" }
+grants = { sinks = ["home"] }
+settings = { mailboxes = { sink = "home" } }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_script_is_taken_up_and_one_with_a_mistake_is_not() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    bench.write("home.sieve", "require \"fileinto\"; fileinto \"First\";");
+    bench.config(&format!("{}{SIEVE}", account("home", server.addr().port(), "poll = \"1s\"")));
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        eventually(|| bench.names("home/.First/new").len() == 1);
+
+        bench.write("home.sieve", "require \"fileinto\";\n fileinto First;");
+        running.says("the change was not taken");
+        running.says("line 2, column 11: ");
+        server.add("user", mail("two"));
+        eventually(|| bench.names("home/.First/new").len() == 2);
+
+        bench.write("home.sieve", "require \"fileinto\"; fileinto \"Second\";");
+        running.says("are running now");
+        server.add("user", mail("three"));
+        eventually(|| bench.names("home/.Second/new").len() == 1);
+        running.stop();
+    })
+    .await
+    .expect("the test");
+}
+
 fn postroom_bundled(name: &str) -> &'static [u8] {
     postroom_bundle::bundled(name).expect("bundled")
 }

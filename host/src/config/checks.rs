@@ -177,7 +177,7 @@ fn strangers_send_only_where_they_may(
     }
 }
 
-/// The bundled plugins name their sink in `settings.sink`. A plugin of somebody else may mean another thing by it.
+/// The bundled plugins name their sinks in these settings. A plugin of somebody else may mean another thing by them.
 fn settings_name_granted_sinks(
     config: &Config,
     pipeline: &Name,
@@ -185,11 +185,11 @@ fn settings_name_granted_sinks(
     step: &StepConfig,
     findings: &mut Findings<'_>,
 ) {
-    let sink = step.settings.get("sink").and_then(serde_json::Value::as_str);
-    let Some(sink) = sink.filter(|_| matches!(step.plugin, PluginRef::Bundled(_))) else { return };
-    if step.grants.sinks.iter().any(|granted| granted.as_str() == sink) {
-        return;
-    }
+    const SINKS: [&str; 4] = ["/sink", "/keep/sink", "/mailboxes/sink", "/redirect/sink"];
+    let mut named = SINKS.iter().filter_map(|pointer| step.settings.pointer(pointer)?.as_str());
+    let is_granted = |sink: &&str| step.grants.sinks.iter().any(|granted| granted.as_str() == *sink);
+    let missing = named.find(|sink| !is_granted(sink));
+    let Some(sink) = missing.filter(|_| matches!(step.plugin, PluginRef::Bundled(_))) else { return };
     let at = path(["pipelines", pipeline.as_str(), "steps", &index.to_string(), "settings"]);
     let name = postroom_mail::rules::neutral(sink, 64);
     let known = config.sinks.keys().any(|known| known.as_str() == sink);

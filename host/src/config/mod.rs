@@ -118,8 +118,10 @@ pub struct StepConfig {
     pub signed_by: Option<Name>,
     /// What it may do.
     pub grants: Grants,
-    /// Handed to the plugin as JSON; always an object.
+    /// Handed to the plugin as JSON; always an object. The texts of `files` are in it.
     pub settings: serde_json::Value,
+    /// Files whose contents are in the settings, absolute.
+    pub files: Vec<PathBuf>,
     /// Whether deletion at the server waits for its effects.
     pub required: bool,
     /// For which messages.

@@ -83,6 +83,8 @@ pub(super) struct RawStep {
     pub(super) grants: RawGrants,
     #[serde(default)]
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, String>,
     pub(super) required: Option<bool>,
     #[serde(default)]
     pub(super) when: RawWhen,

@@ -1,6 +1,7 @@
 //! From the configuration as written to the one that is meant: defaults, names, absolute paths.
 
 mod accounts;
+mod files;
 pub(super) mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -55,6 +55,7 @@ fn a_plugin_imports_only_what_it_uses() {
     check(plugin("attachments"), "handler", &all);
     check(plugin("filter"), "handler", &["effects", "log", "mail", "types"]);
     check(plugin("forward"), "handler", &all);
+    check(plugin("sieve"), "handler", &["content", "effects", "kv", "log", "mail", "types"]);
 }
 
 #[test]
@@ -65,6 +66,6 @@ fn the_mime_parser_sees_octets_and_nothing_else() {
 #[test]
 fn the_names_are_those_the_configuration_uses() {
     let names: Vec<&str> = postroom_bundle::BUNDLED.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["archive", "attachments", "filter", "forward"]);
+    assert_eq!(names, ["archive", "attachments", "filter", "forward", "sieve"]);
     assert!(postroom_bundle::bundled("mime").is_none(), "it is no plugin");
 }

@@ -13,6 +13,7 @@ use postroom_plugin_archive::Archive;
 use postroom_plugin_attachments::Attachments;
 use postroom_plugin_filter::Filter;
 use postroom_plugin_forward::Forward;
+use postroom_plugin_sieve::Sieve;
 use postroom_sandbox::Limits;
 use receipts::Receipts;
 use serde_json::Value;
@@ -91,6 +92,30 @@ fn forward_does_the_same_on_both_sides() {
     compared.over_all(&wrapping, &Limits { recipients: 1, ..usual() });
     compared.over_all(&wrapping, &Limits { made_octets: 100, ..usual() });
     compared.saw(&["a Send", "Label(\"loop\")", "Label(\"bounce\")", "allowed 1", "allowed 100", "fails"]);
+}
+
+#[test]
+fn sieve_does_the_same_on_both_sides() {
+    let mut compared = Compared::<Sieve>::new(bundled("sieve"));
+    let script = |text: &str| {
+        json!({
+            "script": text, "keep": { "sink": "home" }, "mailboxes": { "sink": "home" },
+            "redirect": { "sink": "relay" }, "reject": "quarantine",
+        })
+    };
+    for text in [
+        "require [\"fileinto\", \"body\", \"variables\", \"imap4flags\"];
+         if header :matches \"subject\" \"*\" { setflag \"\\\\Seen seen\"; }
+         if body :contains \"a\" { fileinto \"body\"; } else { keep; }",
+        "require [\"regex\", \"reject\"]; if header :regex \"subject\" \"win|gewinn\" { reject \"no\"; stop; }
+         if exists \"from\" { redirect \"a@x.example\"; } else { discard; }",
+        "require [\"duplicate\", \"date\"]; if currentdate \"year\" \"2026\" { discard; } if duplicate { keep; }",
+        "require [\"ihave\", \"fileinto\"]; if true { error \"never\"; }",
+    ] {
+        compared.over_all(&script(text), &usual());
+    }
+    compared.over_all(&script("keep;"), &Limits { effects: 0, ..usual() });
+    compared.saw(&["a FileInto", "Label(\"seen\")", "Quarantine", "the script says: never", "allowed 0"]);
 }
 
 #[test]

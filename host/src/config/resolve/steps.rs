@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postroom_mail::{Digest, Name};
 
-use super::{Findings, Known};
+use super::{Findings, Known, files};
 use crate::config::diagnose::suggest;
 use crate::config::raw::{RawBreaker, RawGrants, RawStep, RawStepLimits, RawWhen};
 use crate::config::read::{called, path};
@@ -61,7 +61,7 @@ pub(in crate::config) fn default_name(plugin: &str, taken: &mut BTreeSet<Name>) 
 }
 
 fn step_config(
-    raw: RawStep,
+    mut raw: RawStep,
     name: Name,
     at: &KeyPath,
     known: &Known,
@@ -72,6 +72,13 @@ fn step_config(
     if raw.plugin.trim().is_empty() {
         findings.error(&key("plugin"), Part::Value, format!("{} is empty", called(&key("plugin"))), None);
     }
+    let files_at = key("files");
+    let (texts, files) = files::read(&raw.files, &files_at, base, findings);
+    texts.put_into(&mut raw.settings, "settings", &files_at, findings);
+    // A candidate's settings take the place of the step's, and get the same files.
+    if let Some(settings) = &mut raw.shadow_settings {
+        texts.put_into(settings, "shadow_settings", &files_at, findings);
+    }
     let sha256 = pin(raw.sha256.as_deref(), &key("sha256"), findings);
     let shadow = shadow(&raw, at, base, findings);
     StepConfig {
@@ -81,6 +88,7 @@ fn step_config(
         signed_by: signer(raw.signed_by, &key("signed_by"), known, findings),
         grants: grants(raw.grants, &key("grants"), known, findings),
         settings: serde_json::Value::Object(raw.settings),
+        files,
         required: raw.required.unwrap_or(true),
         when: when(raw.when, &key("when"), known, findings),
         on_error: OnError {

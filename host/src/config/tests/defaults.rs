@@ -70,6 +70,7 @@ fn every_documented_default_holds() {
         signed_by: None,
         grants: Grants { sinks: vec![name("vault")], ..Grants::default() },
         settings: serde_json::json!({ "sink": "vault" }),
+        files: Vec::new(),
         required: true,
         when: When::default(),
         on_error: OnError { retry: None, then: Then::Quarantine },

@@ -1,6 +1,7 @@
 //! What is shared: a configuration that loads, and the ways to load a changed one.
 
 mod defaults;
+mod files;
 mod mistakes;
 mod shown;
 mod together;
