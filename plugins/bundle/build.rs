@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "plugins/mime",
         "plugins/bundle/build.rs",
         "sdk/Cargo.toml",
+        "sdk/mime",
         "sdk/src",
         "sdk/wit",
         "Cargo.toml",
