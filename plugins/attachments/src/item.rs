@@ -213,6 +213,12 @@ impl Item {
         if self.head().get(..15).is_some_and(|head| head.eq_ignore_ascii_case(b"BEGIN:VCALENDAR")) {
             return Some(("text/calendar", "ics"));
         }
-        infer::get(self.head()).map(|found| (found.mime_type(), found.extension()))
+        // CMS has no mark that tells it from numbers.
+        if self.declared.contains("pkcs7-") {
+            return None;
+        }
+        let found = infer::get(self.head()).map(|found| (found.mime_type(), found.extension()));
+        // Anything in DER or PEM would be one: keys, signatures, what is encrypted.
+        found.filter(|(found, _)| *found != "application/x-x509-ca-cert")
     }
 }

@@ -37,12 +37,16 @@ fn fallback(item: &Item) -> String {
         Source::Part(part) => part.safe_filename(),
         Source::Blob(_) | Source::Octets(_) | Source::None(_) => String::new(),
     };
-    let extension = match (declared.rsplit_once('.').map(|(_, extension)| extension), item.declared.as_str())
-    {
-        (Some(extension), _) if extension != "bin" => extension.to_owned(),
-        (_, "text/plain") => "txt".to_owned(),
-        (_, "text/html") => "html".to_owned(),
-        _ => item.sniffed().map_or("bin", |(_, extension)| extension).to_owned(),
+    let declared =
+        declared.rsplit_once('.').map(|(_, extension)| extension).filter(|extension| *extension != "bin");
+    let extension = match (item.sniffed(), declared, item.declared.as_str()) {
+        // These two are what other formats are made of: the declared type says more.
+        (Some((_, found)), _, _) if !matches!(found, "zip" | "msi" | "xml") => found,
+        (_, Some(declared), _) => declared,
+        (_, None, "text/plain") => "txt",
+        (_, None, "text/html") => "html",
+        (Some((_, found)), None, _) => found,
+        (None, None, _) => "bin",
     };
     format!("part-{}.{extension}", item.path)
 }
@@ -82,7 +86,8 @@ impl Keys {
         loop {
             let (written, numbered) = fitted(name, copy, &render);
             copy = copy.saturating_add(1);
-            if numbered == key || self.taken.insert(fold(&numbered)) {
+            let is_without_name = numbered == key && written != first;
+            if is_without_name || self.taken.insert(fold(&numbered)) {
                 self.next.insert(folded, copy);
                 return (written, numbered);
             }

@@ -90,11 +90,25 @@ fn container(item: &Item, settings: &Settings) -> Option<Container> {
         Container::Message => opens(Opened::Nested),
         Container::Smime => opens(Opened::Smime),
         // Documents are archives too, and are not to be taken apart.
-        Container::Zip => {
-            settings.expand.contains(&Expanded::Zip)
-                && item.sniffed().is_some_and(|(found, _)| found == "application/zip")
-        }
+        Container::Zip => settings.expand.contains(&Expanded::Zip) && !is_document(item),
     })
+}
+
+/// By what the first file in the archive is called: the formats say which it has to be, or which it may be.
+fn is_document(item: &Item) -> bool {
+    const FIRST: [&[u8]; 9] = [
+        b"[Content_Types]",
+        b"mimetype",
+        b"_rels/",
+        b"docProps/",
+        b"word/",
+        b"xl/",
+        b"ppt/",
+        b"META-INF/",
+        b"AndroidManifest",
+    ];
+    let first = item.head().get(30..).unwrap_or_default();
+    FIRST.iter().any(|name| first.starts_with(name))
 }
 
 fn by_content(item: &Item) -> Option<Container> {
