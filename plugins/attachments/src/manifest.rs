@@ -99,13 +99,12 @@ fn differs(declared: &str, sniffed: &str) -> bool {
         let plain = |text: &str| text.replace("/x-", "/").replace("vnd.ms-", "ms-");
         plain(a) == plain(b)
     };
-    !matches!(declared, "application/octet-stream" | "application/binary")
-        && !same(declared, sniffed)
-        && !matches!(
-            (declared, sniffed),
-            ("image/jpg" | "image/pjpeg", "image/jpeg") | ("text/plain" | "text/xml", _)
-        )
-        && !(sniffed == "application/zip" && declared.starts_with("application/"))
+    let says_nothing =
+        matches!(declared, "application/octet-stream" | "application/binary" | "text/plain" | "text/xml");
+    let is_jpeg = matches!(declared, "image/jpg" | "image/pjpeg") && sniffed == "image/jpeg";
+    // Many formats are archives inside.
+    let is_archive = sniffed == "application/zip" && declared.starts_with("application/");
+    !(says_nothing || is_jpeg || is_archive || same(declared, sniffed))
 }
 
 /// A name that is a path, or has characters that are not seen.
