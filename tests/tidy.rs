@@ -73,8 +73,13 @@ fn the_dependency_rules_hold() {
         "fixtures run on the bench and in the sandbox, and know neither"
     );
     assert_eq!(of("postroom-kit"), none, "it carries sources, and knows none of them");
-    for plugin in ["filter", "attachments", "archive", "forward", "mime", "sieve"] {
+    assert_eq!(of("postroom-mime"), sdk, "parsing for guests");
+    for plugin in ["filter", "archive", "forward", "sieve"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
+    }
+    let with_mime = BTreeSet::from(["postroom-mime", "postroom-sdk"]);
+    for plugin in ["attachments", "mime"] {
+        assert_eq!(of(&format!("postroom-plugin-{plugin}")), with_mime, "{plugin} has no private door");
     }
 }
 

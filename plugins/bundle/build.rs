@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "plugins/sieve",
         "plugins/bundle/build.rs",
         "sdk/Cargo.toml",
+        "sdk/mime",
         "sdk/src",
         "sdk/wit",
         "Cargo.toml",

@@ -263,4 +263,20 @@ impl Part {
     pub fn content(&self) -> Result<Blob, Fault> {
         self.0.content().map(Blob)
     }
+
+    /// Values of the part's own header fields of that name as they are on the wire, as [`Message::header_raw`].
+    pub fn header_raw(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.header_raw(name)
+    }
+
+    /// Its encoding was damaged, or a boundary was missing: the content may be less than the sender meant.
+    pub fn is_damaged(&self) -> bool {
+        self.0.is_damaged()
+    }
+}
+
+/// Any name made one safe path component of at most `octets` octets (16 to 180) by the host's rule, which is also that of
+/// [`Part::safe_filename`]; empty when nothing is left of it. A `copy` above 1 is numbered: "bill (2).pdf".
+pub fn safe_filename(name: &str, octets: u32, copy: u32) -> String {
+    seam::safe_filename(name, octets, copy)
 }

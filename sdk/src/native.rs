@@ -37,6 +37,9 @@ pub trait Host {
     fn part_is_attachment(&mut self, part: Handle) -> bool;
     fn part_size(&mut self, part: Handle) -> u64;
     fn part_content(&mut self, part: Handle) -> Result<Handle, Fault>;
+    fn part_header_raw(&mut self, part: Handle, name: &str) -> Vec<Vec<u8>>;
+    fn part_is_damaged(&mut self, part: Handle) -> bool;
+    fn safe_filename(&mut self, name: &str, octets: u32, copy: u32) -> String;
 
     fn id(&mut self) -> String;
     fn account(&mut self) -> String;

@@ -20,6 +20,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::content::Blob;
 use crate::date::Date;
 use crate::fault::{Fault, Problem};
 use crate::message::{Message, Part};
@@ -90,6 +91,18 @@ impl PartTemplate {
     /// As [`MessageTemplate::parse`].
     pub fn parse(text: &str) -> Result<Self, Problem> {
         parse(text, true).map(Self)
+    }
+
+    /// The key for content that is no part of the message itself, such as a file out of an archive. `filename` must be
+    /// one safe path component.
+    pub fn render_named(&self, message: &Message, filename: &str, path: &str, content: &Blob) -> String {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::OfPart(PartPiece::Filename) => filename.to_owned(),
+            Piece::OfPart(PartPiece::Path) => safe(path),
+            Piece::OfPart(PartPiece::ContentSha256(digits)) => head(content.sha256(), *digits),
+            piece => piece.of_message(message),
+        });
+        plain(&pieces.collect::<String>())
     }
 
     /// The key for a part.

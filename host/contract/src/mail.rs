@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use postroom_mail::header::HeaderAddress;
-use postroom_mail::rules::safe_filename;
+use postroom_mail::header::{HeaderAddress, HeaderBlock};
+use postroom_mail::octets::read_range;
+use postroom_mail::rules::{clean_filename, safe_filename};
 use postroom_mail::structure::Node;
 
 use crate::blob::Blob;
 use crate::call::Call;
-use crate::message::Message;
+use crate::message::{Message, ReadError};
 use crate::refusal::Breach;
 
 /// Octets of text `body` returns at most.
 const BODY_CAP: u32 = 8 << 20;
 /// Values of one field's name.
 const VALUES: usize = 1000;
+/// Octets of a part's own header that are looked at.
+const PART_HEADER: u64 = 64 << 10;
 
 /// Which text of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,16 @@ impl Message {
         Ok(safe_filename(node.filename.as_deref(), &node.content_type, &node.path))
     }
 
+    /// All fields of that name in the part's own header, as they are on the wire.
+    pub fn part_raw_fields(&self, leaf: usize, name: &str) -> Result<Vec<Vec<u8>>, Breach> {
+        let node = self.part(leaf)?;
+        let len = (node.body_start - node.header_start).min(PART_HEADER) as usize;
+        let block = read_range(&**self.octets(), node.header_start, len).map_err(ReadError::Storage)?;
+        let mut values = HeaderBlock::parse(&block).raw(name);
+        values.truncate(VALUES);
+        Ok(values)
+    }
+
     /// Whether a leaf is anything but the message's own text.
     pub fn is_attachment(&self, leaf: usize) -> Result<bool, Breach> {
         Ok(self.structure()?.is_attachment(self.part(leaf)?))
@@ -92,6 +105,11 @@ impl Message {
 }
 
 impl Call {
+    /// Any name made one safe path component, numbered when it is a further copy.
+    pub fn safe_filename(&mut self, name: &str, octets: u32, copy: u32) -> String {
+        clean_filename(name, octets as usize, copy)
+    }
+
     /// The leaves of a message, or those that are attachments.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Checked texts: whoever holds one of these types knows that its rule held, because there is no other way to get
 //! one; reading one back from a journal checks it again. Nothing here repairs a text silently, except
-//! [`safe_filename`], whose whole purpose that is.
+//! [`safe_filename`] and [`clean_filename`], whose whole purpose that is.
 
 mod address;
 mod filename;
@@ -9,7 +9,7 @@ mod mailbox;
 mod text;
 
 pub use address::{Address, HeaderField};
-pub use filename::safe_filename;
+pub use filename::{clean_filename, safe_filename};
 pub use key::Key;
 pub use mailbox::{Label, Mailbox};
 pub use text::neutral;

@@ -1,58 +1,60 @@
-//! Whether a part is wanted, and if not, why.
+//! Whether a thing is wanted, and if not, why.
 
-use postroom_sdk::glob::Glob;
-use postroom_sdk::{JsonSchema, Part, schemars};
-use serde::Deserialize;
+use crate::flag::Flag;
+use crate::item::Item;
+use crate::name;
+use crate::settings::{Inline, Settings};
 
-use crate::Settings;
+/// Largest picture that counts as decoration, where the operator says nothing.
+const DECORATION: u64 = 64 << 10;
 
-/// What becomes of a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// It is wanted.
-    Store,
-    /// It is not, with the reason.
-    Skip(String),
-    /// It is the text of the message, no attachment.
-    OwnText,
-}
-
-/// Globs, case-insensitive; `*` matches everything.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Globs(Vec<Glob>);
-
-impl Globs {
-    fn matches(&self, text: &str) -> bool {
-        self.0.iter().any(|glob| glob.matches(text))
+/// Decides over one thing: the reason why it is not wanted. `shows` tells whether a text shows a content id.
+pub(crate) fn unwanted(
+    item: &mut Item,
+    settings: &Settings,
+    shows: impl FnOnce(&str) -> bool,
+) -> Option<String> {
+    if settings.inline != Inline::Yes && is_shown(item, shows) {
+        let most = settings.decoration_size.map_or(DECORATION, |size| size.0);
+        if item.size() <= most {
+            item.flag(Flag::Decoration);
+        }
+        if settings.inline == Inline::No || item.size() <= most {
+            return Some("shown inside the text; inline = \"yes\" would store it".to_owned());
+        }
     }
-}
-
-/// The name the operator's globs see: the sender's, or the safe one where there is none.
-pub(crate) fn name(part: &Part) -> String {
-    part.filename().filter(|name| !name.is_empty()).unwrap_or_else(|| part.safe_filename())
-}
-
-/// Decides over one part.
-pub(crate) fn choose(part: &Part, settings: &Settings) -> Choice {
-    if !part.is_attachment() {
-        return Choice::OwnText;
-    }
-    let (name, content_type, size) = (name(part), part.content_type(), part.size());
-    let reason = if !settings.inline && part.is_decoration() {
-        "shown inside the text; inline = true would store it".to_owned()
-    } else if settings.exclude.as_ref().is_some_and(|globs| globs.matches(&name)) {
-        "exclude matches its name".to_owned()
-    } else if settings.include.as_ref().is_some_and(|globs| !globs.matches(&name)) {
-        "include does not match its name".to_owned()
-    } else if settings.types.as_ref().is_some_and(|globs| !globs.matches(&content_type)) {
-        format!("types does not match {content_type}")
-    } else if let Some(min) = settings.min_size.filter(|min| size < min.0) {
-        format!("{size} octets are less than min_size, {min}")
-    } else if let Some(max) = settings.max_size.filter(|max| size > max.0) {
-        format!("{size} octets are more than max_size, {max}")
-    } else {
-        return Choice::Store;
+    let by_name = settings.include.is_some() || settings.exclude.is_some();
+    let name = if by_name { name::name(item) } else { String::new() };
+    // The content is looked at only where the name alone does not decide.
+    let shown = |globs: &crate::settings::Globs| {
+        globs.matches(&name) || name::sniffed(item, &name).is_some_and(|name| globs.matches(&name))
     };
-    Choice::Skip(reason)
+    let (declared, size) = (&item.declared, item.size());
+    if settings.exclude.as_ref().is_some_and(shown) {
+        Some("exclude matches its name".to_owned())
+    } else if settings.include.as_ref().is_some_and(|globs| !shown(globs)) {
+        Some("include does not match its name".to_owned())
+    } else if settings.types.as_ref().is_some_and(|globs| !globs.matches(declared)) {
+        Some(format!("types does not match {declared}"))
+    } else if let Some(found) = sniffed_otherwise(item, settings) {
+        Some(format!("sniffed does not match {found}"))
+    } else if let Some(min) = settings.min_size.filter(|min| size < min.0) {
+        Some(format!("{size} octets are less than min_size, {min}"))
+    } else {
+        let max = settings.max_size.filter(|max| size > max.0)?;
+        Some(format!("{size} octets are more than max_size, {max}"))
+    }
+}
+
+fn sniffed_otherwise(item: &Item, settings: &Settings) -> Option<&'static str> {
+    let globs = settings.sniffed.as_ref()?;
+    let found = item.sniffed().map_or("application/octet-stream", |(found, _)| found);
+    (!globs.matches(found)).then_some(found)
+}
+
+/// A picture that a text shows and the sender does not call an attachment.
+fn is_shown(item: &Item, shows: impl FnOnce(&str) -> bool) -> bool {
+    item.declared.starts_with("image/")
+        && item.content_id().is_some_and(|id| shows(&id))
+        && item.disposition().as_deref() != Some("attachment")
 }

@@ -10,6 +10,7 @@ use postroom_plugin_archive::Archive;
 use postroom_plugin_attachments::Attachments;
 use postroom_plugin_filter::Filter;
 use postroom_plugin_forward::Forward;
+use postroom_plugin_sieve::Sieve;
 use postroom_sdk::{Plugin, Problem};
 use regex_lite::Regex;
 use serde_json::Value;
@@ -63,6 +64,7 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             },
             ("pattern", Value::String(text)) => Regex::new(said.as_str().unwrap()).unwrap().is_match(text),
             ("minLength", Value::String(text)) => text.chars().count() as u64 >= said.as_u64().unwrap(),
+            ("maxLength", Value::String(text)) => text.chars().count() as u64 <= said.as_u64().unwrap(),
             ("minimum", Value::Number(number)) => number.as_f64() >= said.as_f64(),
             ("minItems", Value::Array(list)) => list.len() as u64 >= said.as_u64().unwrap(),
             ("items", Value::Array(list)) => list.iter().all(|item| valid(root, said, item)),
@@ -76,9 +78,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 let is_known = schema["properties"].get(name).is_some();
                 is_known || (said != false && valid(root, said, value))
             }),
-            ("pattern" | "minLength", _) | ("minimum", _) | ("minItems" | "items", _) => true,
+            ("pattern" | "minLength" | "maxLength", _) | ("minimum", _) | ("minItems" | "items", _) => true,
             ("required" | "properties" | "additionalProperties", _) => true,
-            ("$schema" | "$defs" | "title" | "description" | "default" | "examples", _) => true,
+            ("$schema" | "$defs" | "title" | "description" | "default" | "examples" | "format", _) => true,
             (other, _) => panic!("this test does not know the keyword {other}"),
         }
     })
@@ -213,7 +215,9 @@ fn what_the_schema_of_attachments_takes_is_read() {
         json!({ "sink": "vault" }),
         &[json!({
             "sink": "vault", "key": "{path}", "include": ["*.pdf"], "exclude": [], "types": ["image/*"],
-            "min_size": 10, "max_size": " 25 mb ", "inline": true,
+            "sniffed": ["application/pdf"], "min_size": 10, "max_size": " 25 mb ", "inline": true,
+            "decoration_size": "8 KiB", "open": ["nested"], "expand": ["zip"], "keep_opened": true,
+            "manifest": "{id}.json", "on_partial": "quarantine", "budget": { "parts": 7, "made": "1 MiB" },
         })],
     );
     refused::<Attachments>(&[
@@ -221,7 +225,10 @@ fn what_the_schema_of_attachments_takes_is_read() {
         json!({ "sink": "vault", "min_size": "10 M" }),
         json!({ "sink": "vault", "min_size": "1.5 MB" }),
         json!({ "sink": "vault", "min_size": -1 }),
-        json!({ "sink": "vault", "inline": "yes" }),
+        json!({ "sink": "vault", "inline": "maybe" }),
+        json!({ "sink": "vault", "expand": ["rar"] }),
+        json!({ "sink": "vault", "manifest": 1 }),
+        json!({ "sink": "vault", "budget": { "depth": -1 } }),
     ]);
 }
 
@@ -252,6 +259,25 @@ fn what_the_schema_of_filter_takes_is_read() {
 }
 
 #[test]
+fn what_the_schema_of_sieve_takes_is_read() {
+    samples::<Sieve>(
+        json!({ "script": "keep;" }),
+        &[json!({
+            "script": "discard;", "keep": { "sink": "home", "mailbox": "" }, "mailboxes": { "sink": "home", "separator": "." },
+            "redirect": { "sink": "relay" }, "discard": "discard", "reject": "quarantine", "later_steps": "kept",
+            "zone": "+0100", "separator": "-",
+        })],
+    );
+    refused::<Sieve>(&[
+        json!({ "script": 1 }),
+        json!({ "script": "keep;", "keep": "home" }),
+        json!({ "script": "keep;", "reject": "bounce" }),
+        json!({ "script": "keep;", "zone": "CET" }),
+        json!({ "script": "keep;", "mailboxes": { "sink": "home", "separator": "//" } }),
+    ]);
+}
+
+#[test]
 fn what_the_schema_of_forward_takes_is_read() {
     samples::<Forward>(
         json!({ "sink": "relay", "to": ["a@x.example"] }),
@@ -271,7 +297,7 @@ fn defaults_are_told_as_the_plugin_has_them() {
     let default = |schema: Value, name: &str| schema["properties"][name]["default"].clone();
     assert_eq!(default(schema::<Archive>(), "compress"), "none");
     assert_eq!(default(schema::<Attachments>(), "key"), "{account}/{date:%Y-%m}/{filename}");
-    assert_eq!(default(schema::<Attachments>(), "inline"), false);
+    assert_eq!(default(schema::<Attachments>(), "inline"), "decoration");
     assert_eq!(default(schema::<Forward>(), "mode"), "redirect");
     assert_eq!(default(schema::<Forward>(), "subject"), "Fwd: {subject}");
 }

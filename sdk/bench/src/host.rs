@@ -199,6 +199,19 @@ impl Host for BenchHost {
         Ok(self.push(Entry::Blob(blob)))
     }
 
+    fn part_header_raw(&mut self, part: Handle, name: &str) -> Vec<Vec<u8>> {
+        self.counted();
+        value(self.message.part_raw_fields(self.leaf(part), name))
+    }
+
+    fn part_is_damaged(&mut self, part: Handle) -> bool {
+        self.node(part).damaged
+    }
+
+    fn safe_filename(&mut self, name: &str, octets: u32, copy: u32) -> String {
+        self.counted().safe_filename(name, octets, copy)
+    }
+
     fn id(&mut self) -> String {
         self.counted();
         self.message.id().to_string()

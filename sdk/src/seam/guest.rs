@@ -82,6 +82,16 @@ impl Part {
     pub(crate) fn content(&self) -> Result<Blob, Fault> {
         self.0.content().map(Blob).map_err(fault)
     }
+    pub(crate) fn header_raw(&self, name: &str) -> Vec<Vec<u8>> {
+        self.0.header_raw(name)
+    }
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.0.is_damaged()
+    }
+}
+
+pub(crate) fn safe_filename(name: &str, octets: u32, copy: u32) -> String {
+    mail::safe_filename(name, octets, copy)
 }
 
 #[derive(Debug)]

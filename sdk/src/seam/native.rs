@@ -95,6 +95,16 @@ impl Part {
     pub(crate) fn content(&self) -> Result<Blob, Fault> {
         attempt(|host| host.part_content(self.0.0)).map(Blob::of)
     }
+    pub(crate) fn header_raw(&self, name: &str) -> Vec<Vec<u8>> {
+        ask(|host| host.part_header_raw(self.0.0, name)).unwrap_or_default()
+    }
+    pub(crate) fn is_damaged(&self) -> bool {
+        ask(|host| host.part_is_damaged(self.0.0)).unwrap_or_default()
+    }
+}
+
+pub(crate) fn safe_filename(name: &str, octets: u32, copy: u32) -> String {
+    ask(|host| host.safe_filename(name, octets, copy)).unwrap_or_default()
 }
 
 /// The one message of the call.

@@ -1,25 +1,43 @@
 //! One safe path component out of whatever a sender called an attachment.
 
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
 use super::key::{is_device, split_extension};
 use super::text::{cut, is_hidden};
 
-/// Longest file name in octets.
-const NAME_OCTETS: usize = 120;
+/// Longest file name in octets. A segment of a key may have 200: the rest is for what a template puts beside it.
+const NAME_OCTETS: usize = 180;
+/// Shorter, not even an extension and a number would have room.
+const LEAST_OCTETS: usize = 16;
 
-/// The file name for an attachment: one path component of at most 120 octets, harmless on every system and in every
+/// The file name for an attachment: one path component of at most 180 octets, harmless on every system and in every
 /// shell, always a valid [`Key`](super::Key). `name` is the sender's, `content_type` the declared type, and `path` the
 /// dotted part path, which name the file when nothing is left of `name`: `part-1.2.pdf`.
 ///
 /// Two different names can give the same file name: the caller numbers them.
 pub fn safe_filename(name: Option<&str>, content_type: &str, path: &str) -> String {
-    match name.map(last_component).as_deref().map(tidy) {
-        Some(name) if !name.is_empty() => undevice(shorten(name)),
-        _ => fallback(content_type, path),
+    match name.map(|name| clean_filename(name, NAME_OCTETS, 1)) {
+        Some(name) if !name.is_empty() => name,
+        Some(_) | None => fallback(content_type, path),
     }
 }
 
+/// Any name made one path component by the same rule, of at most `octets` octets (held between 16 and 180) and in
+/// Unicode's form NFC; empty when nothing is left of it. A `copy` above 1 is numbered: `bill (2).pdf`.
+pub fn clean_filename(name: &str, octets: usize, copy: u32) -> String {
+    let kept = last_component(name);
+    let kept = if is_nfc(&kept) { kept } else { kept.nfc().collect() };
+    let name = tidy(&kept);
+    if name.is_empty() {
+        return String::new();
+    }
+    let name = undevice(shorten(name, octets.clamp(LEAST_OCTETS, NAME_OCTETS), copy));
+    // What is left of a long name may be nothing but what is trimmed.
+    if name.starts_with(['.', ' ']) { format!("_{}", name.trim_start_matches(['.', ' '])) } else { name }
+}
+
 /// What follows the last separator of either kind, without the characters that could deceive, and with blanks
-/// collapsed. Reads only the last 4096 octets: more cannot matter for 120.
+/// collapsed. Reads only the last 4096 octets: more cannot matter for 180.
 fn last_component(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let mut kept = String::new();
@@ -49,14 +67,20 @@ fn tidy(name: &str) -> &str {
     name.trim_start_matches(['.', '-', '~', ' ']).trim_end_matches(['.', ' '])
 }
 
-/// At most one octet less than allowed, so that there is room for the mark of a device name.
-fn shorten(name: &str) -> String {
-    if name.len() < NAME_OCTETS {
+/// At most one octet less than allowed, so that there is room for the mark of a device name. An extension that would leave
+/// no room for the name is cut as part of it.
+fn shorten(name: &str, octets: usize, copy: u32) -> String {
+    let number = if copy > 1 { format!(" ({copy})") } else { String::new() };
+    if number.is_empty() && name.len() < octets {
         return name.to_owned();
     }
-    let (stem, extension) = split_extension(name);
-    let stem = cut(stem, NAME_OCTETS - 1 - extension.len()).trim_end_matches(['.', ' ']);
-    format!("{stem}{extension}")
+    let room = octets - 1;
+    let (stem, extension) = match split_extension(name) {
+        (stem, extension) if extension.len() + number.len() < room => (stem, extension),
+        _ => (name, ""),
+    };
+    let stem = cut(stem, room.saturating_sub(extension.len() + number.len())).trim_end_matches(['.', ' ']);
+    format!("{stem}{number}{extension}")
 }
 
 fn undevice(name: String) -> String {
@@ -176,11 +200,11 @@ mod tests {
     fn long_names_keep_their_extension_and_end_between_characters() {
         for unit in ["a", "ä", "世", "😀"] {
             let name = safe(&format!("{}.pdf", unit.repeat(1000)));
-            assert!(name.len() <= 120 && name.len() > 110 && name.ends_with(".pdf"), "{name}");
+            assert!(name.len() <= 180 && name.len() > 170 && name.ends_with(".pdf"), "{name}");
         }
         let compressed = safe(&format!("{}.tar.gz", "a".repeat(4096)));
-        assert!(compressed.len() <= 120 && compressed.ends_with(".tar.gz"));
-        assert!(safe(&"a".repeat(4096)).len() <= 120);
+        assert!(compressed.len() <= 180 && compressed.ends_with(".tar.gz"));
+        assert!(safe(&"a".repeat(4096)).len() <= 180);
     }
 
     /// Sequences of up to four of the pieces that have ever made trouble, and long ones.
@@ -216,7 +240,7 @@ mod tests {
         ];
         let check = |name: &str| {
             let safe = safe_filename(Some(name), "application/pdf", "1.2");
-            assert!(!safe.contains('/') && safe.len() <= 120, "{name:?} -> {safe:?}");
+            assert!(!safe.contains('/') && safe.len() <= 180, "{name:?} -> {safe:?}");
             assert!(Key::new(safe.as_str()).is_ok(), "{name:?} -> {safe:?}");
             assert!(!safe.starts_with(['.', '-', '~']), "{name:?} -> {safe:?}");
         };

@@ -39,7 +39,11 @@ impl Invocation {
     }
 }
 
-impl mail::Host for Invocation {}
+impl mail::Host for Invocation {
+    fn safe_filename(&mut self, name: String, octets: u32, copy: u32) -> Result<String> {
+        Ok(self.call.safe_filename(&name, octets, copy))
+    }
+}
 
 impl mail::HostMessage for Invocation {
     fn id(&mut self, handle: Resource<MessageEntry>) -> Result<String> {
@@ -162,6 +166,15 @@ impl mail::HostPart for Invocation {
     fn content(&mut self, handle: Resource<PartEntry>) -> Result<Resource<BlobEntry>, Refusal> {
         let content = self.content_of(&handle)?;
         Ok(self.push(BlobEntry(content))?)
+    }
+
+    fn header_raw(&mut self, handle: Resource<PartEntry>, name: String) -> Result<Vec<Vec<u8>>> {
+        let part = self.get(&handle)?;
+        Ok(part.message.part_raw_fields(part.leaf, &name)?)
+    }
+
+    fn is_damaged(&mut self, handle: Resource<PartEntry>) -> Result<bool> {
+        Ok(self.node(&handle)?.damaged)
     }
 
     fn drop(&mut self, handle: Resource<PartEntry>) -> Result<()> {

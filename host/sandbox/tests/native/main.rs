@@ -47,6 +47,7 @@ fn attachments_does_the_same_on_both_sides() {
     for settings in [
         json!({ "sink": "vault" }),
         json!({ "sink": "vault", "inline": true, "key": "{content_sha256}/{path}/{filename}" }),
+        json!({ "sink": "vault", "manifest": true, "expand": ["zip"], "keep_opened": true, "sniffed": ["*/*"] }),
         json!({ "sink": "vault", "include": ["*.pdf", "*.xml"], "max_size": "10 KiB", "types": ["*/*"] }),
         json!({ "sink": "relay" }),
     ] {

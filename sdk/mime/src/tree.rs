@@ -3,6 +3,8 @@
 use mail_parser::{ContentType, Message, MessagePart, MimeHeaders, PartType};
 use postroom_sdk::structure::{Budget, Encoding, Node, Tree};
 
+use crate::names;
+
 /// Longest file name, octets.
 const NAME_OCTETS: usize = 998;
 /// Longest content id, octets; RFC 5322 lines end at 998.
@@ -28,9 +30,10 @@ pub(crate) struct Walked {
     pub(crate) boundaries: Vec<Option<String>>,
 }
 
-/// The nodes of a parsed message of `size` octets, parents before children. Walks with a stack of its own: nesting
+/// The nodes of a message parsed from `octets`, parents before children. Walks with a stack of its own: nesting
 /// must not become recursion.
-pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Walked {
+pub(crate) fn walk(message: &Message<'_>, octets: &[u8], budget: Budget) -> Walked {
+    let size = octets.len() as u64;
     let mut tree = Tree::default();
     let mut boundaries = Vec::new();
     let root = message.parts.first();
@@ -47,7 +50,7 @@ pub(crate) fn walk(message: &Message<'_>, size: u64, budget: Budget) -> Walked {
         let too_deep = next.level >= budget.depth && !children.is_empty();
         tree.truncated |= too_deep;
         let index = u32::try_from(tree.nodes.len()).unwrap_or(u32::MAX);
-        let node = node(&next, size, !too_deep);
+        let node = node(&next, octets, !too_deep);
         let (end, of_digest) = (node.body_end, node.content_type == "multipart/digest");
         let boundary = next.part.content_type().and_then(|declared| declared.attribute("boundary"));
         let is_multipart = node.is_container && matches!(next.part.body, PartType::Multipart(_));
@@ -125,7 +128,8 @@ fn children<'a>(pending: &Pending<'a>) -> Vec<Child<'a>> {
     }
 }
 
-fn node(pending: &Pending<'_>, size: u64, listed: bool) -> Node {
+fn node(pending: &Pending<'_>, octets: &[u8], listed: bool) -> Node {
+    let size = octets.len() as u64;
     let part = pending.part;
     let encoding = encoding(part);
     let is_container = listed
@@ -137,6 +141,7 @@ fn node(pending: &Pending<'_>, size: u64, listed: bool) -> Node {
     let content_type = part.content_type();
     let header_start = u64::from(part.offset_header).min(size);
     let body_start = u64::from(part.offset_body).clamp(header_start, size);
+    let header = octets.get(header_start as usize..body_start as usize).unwrap_or_default();
     let end = if u64::from(part.offset_end) < body_start { pending.end } else { u64::from(part.offset_end) };
     Node {
         parent: pending.parent,
@@ -144,7 +149,7 @@ fn node(pending: &Pending<'_>, size: u64, listed: bool) -> Node {
         charset: content_type.and_then(|ct| ct.attribute("charset")).and_then(token),
         encoding: if is_container { Encoding::Identity } else { encoding },
         disposition: part.content_disposition().and_then(|disposition| token(disposition.ctype())),
-        filename: part.attachment_name().filter(|name| !name.is_empty()).map(|name| cut(name, NAME_OCTETS)),
+        filename: names::in_header(header).map(|name| cut(&name.text, NAME_OCTETS)),
         content_id: part.content_id().filter(|id| !id.is_empty()).map(|id| cut(id, ID_OCTETS)),
         header_start,
         body_start,

@@ -295,9 +295,10 @@ fn every_prefix_of_a_message_gives_a_sane_tree() {
 /// found may be unreachable from the root.
 #[test]
 fn the_corpus_gives_sane_trees() {
-    let Ok(paths) =
-        messages(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus")))
-    else {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus");
+    let corpus = std::env::var("POSTROOM_CORPUS").unwrap_or_else(|_| beside.to_owned());
+    let Ok(paths) = messages(std::path::Path::new(&corpus)) else {
+        println!("not tested: no corpus");
         return;
     };
     for path in paths {
