@@ -1,0 +1,1 @@
+//! Each recipient has an answer of its own.
