@@ -132,8 +132,10 @@ async fn mail_is_filed_by_imap_octet_for_octet_with_flags_into_a_mailbox_that_wa
         })
     );
     assert!(sorted(there.into_iter().map(|(_, octets)| octets).collect()) == sorted(mails), "other octets");
+    // The last one is this test's own.
     let logins = dovecot.logins("ann");
-    assert!(logins.iter().all(|login| login.tls && login.method == "SCRAM-SHA-256"), "{logins:?}");
+    let ours = &logins[..logins.len() - 1];
+    assert!(ours.iter().all(|login| login.tls && login.method == "SCRAM-SHA-256"), "{logins:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,9 +191,10 @@ async fn a_mailbox_over_quota_is_the_sinks_and_the_mail_waits() {
     let dovecot = dovecot(&authority, |setup| setup.quota(20)).await;
     let account = account("home", server.addr().port(), "");
     bench.config(&format!("{account}{}", imap(dovecot.imap().port(), "", BY_PASSWORD)));
-    let (run, summary) = bench.once().await;
-    assert_eq!(summary["counts"]["done"], 0, "{summary:#}");
-    assert!(run.stderr.contains("OVERQUOTA"), "{run:#?}");
+    let (_, summary) = bench.once().await;
+    let counts = &summary["counts"];
+    assert_eq!((&counts["effects_open"], &counts["effects_parked"]), (&1.into(), &0.into()), "{summary:#}");
+    bench.postroom(&["once"]).await.says(&["OVERQUOTA"]);
     assert!(fetched(&dovecot, &bench, "INBOX").await.is_empty());
 }
 
@@ -210,11 +213,12 @@ async fn mail_is_delivered_by_lmtp_to_each_recipient_by_itself() {
     let account = account("home", server.addr().port(), "");
     let to = "\"ann@dovecot.example\", \"nobody@dovecot.example\", \"bob@dovecot.example\"";
     bench.config(&format!("{account}{}", sink(to)));
-    bench.postroom(&["check", "--online"]).await.expect(0).says(&["dovecot"]);
-    let (run, summary) = bench.once().await;
-    assert_eq!(dovecot.count("ann").expect("a count"), 1, "{run:#?} {summary:#}");
+    bench.postroom(&["check", "--online"]).await.expect(0).says(&["lmtp answers as"]);
+    let (_, summary) = bench.once().await;
+    assert_eq!(dovecot.count("ann").expect("a count"), 1, "{summary:#}");
     assert_eq!(dovecot.count("bob").expect("a count"), 1, "{}", dovecot.log());
-    assert!(run.stderr.contains("nobody@dovecot.example"), "{run:#?}");
+    let counts = &summary["counts"];
+    assert_eq!((&counts["effects_done"], &counts["effects_parked"]), (&2.into(), &1.into()), "{summary:#}");
     // What nobody takes is set aside alone; those who have it get no second copy.
     bench.once().await;
     assert_eq!((dovecot.count("ann").expect("a count"), dovecot.count("bob").expect("a count")), (1, 1));

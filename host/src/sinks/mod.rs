@@ -31,7 +31,7 @@ use postroom_spool::Receipt;
 use serde::Deserialize;
 
 use self::error::Fault;
-use crate::config::SecretRef;
+use crate::config::{OAuth, SecretRef};
 
 /// A sink as the operator writes it, chosen by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -69,6 +69,19 @@ impl SinkConfig {
             SecretRef::Env(_) | SecretRef::Command(_) | SecretRef::Credential(_) => None,
         });
         secrets.chain(authorities.as_deref()).collect()
+    }
+
+    /// Where the access tokens come from that it logs in with.
+    pub fn tokens(&self) -> Option<&OAuth> {
+        match self {
+            Self::Imap(imap) => imap.tokens.as_ref(),
+            Self::Directory(_)
+            | Self::Maildir(_)
+            | Self::S3(_)
+            | Self::Smtp(_)
+            | Self::Lmtp(_)
+            | Self::Webhook(_) => None,
+        }
     }
 
     /// Whether each recipient has an answer of its own, so that each has to be an effect of its own.

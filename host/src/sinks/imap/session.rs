@@ -145,7 +145,7 @@ impl Session {
         }
         let (status, data) = self.command("CAPABILITY", "at CAPABILITY").await?;
         if status.kind != Kind::Ok {
-            return Err(self.refused(&status, "at CAPABILITY"));
+            return Err(self.odd("no answer to CAPABILITY that IMAP knows"));
         }
         let listed =
             data.into_iter().filter(|values| values.first().is_some_and(|word| word.is("CAPABILITY")));

@@ -104,17 +104,20 @@ impl Server {
                 store.lock().unwrap().created.push(command.to_owned());
                 "TAG OK made\r\n".to_owned()
             }
-            "APPEND" if missing => "TAG NO [TRYCREATE] no such mailbox\r\n".to_owned(),
-            "APPEND" => return self.append(command, store).await,
+            "APPEND" => return self.append(command, missing, store).await,
             "UID" => uid(command, &store.lock().unwrap().filed),
             "AUTHENTICATE" | "LOGIN" | "SUBSCRIBE" | "LIST" | "LOGOUT" => "TAG OK done\r\n".to_owned(),
             other => panic!("{other} is no command of this client"),
         })
     }
 
-    async fn append(&mut self, command: &str, store: &Shared) -> Option<String> {
+    async fn append(&mut self, command: &str, missing: bool, store: &Shared) -> Option<String> {
+        const MISSING: &str = "TAG NO [TRYCREATE] no such mailbox\r\n";
         let size = command.rsplit_once('{').unwrap().1.trim_end_matches('}');
         if !size.ends_with('+') {
+            if missing {
+                return Some(MISSING.to_owned());
+            }
             self.say("+ go on\r\n").await?;
         }
         let size: usize = size.trim_end_matches('+').parse().unwrap();
@@ -122,6 +125,9 @@ impl Server {
             self.hear().await?;
         }
         let octets = self.unread.drain(..size + 2).take(size).collect();
+        if missing {
+            return Some(MISSING.to_owned());
+        }
         let mut store = store.lock().unwrap();
         store.filed.push((command.to_owned(), octets));
         Some(format!("TAG OK [APPENDUID 77 {}] done\r\n", store.filed.len()))
@@ -281,8 +287,8 @@ async fn a_message_alike_in_id_and_size_is_not_taken_for_it_and_one_with_its_oct
 
 #[tokio::test]
 async fn a_mailbox_that_is_not_there_is_made_or_the_message_is_set_aside() {
-    let missing = Script { missing: true, ..USUAL };
-    for attempt in [1, 2] {
+    for (attempt, capabilities) in [(1, USUAL.capabilities), (2, USUAL.capabilities), (2, "IMAP4rev1")] {
+        let missing = Script { missing: true, capabilities, ..USUAL };
         let store = Shared::default();
         let port = serve(vec![missing.clone()], Arc::clone(&store)).await;
         let outcome = deliver(&sink(port, "create = false"), &file_into("New", "", RAW), RAW, attempt).await;
@@ -307,7 +313,7 @@ async fn every_refusal_is_blamed_on_the_right_one_and_files_nothing() {
         ("AUTHENTICATE", "TAG NO [AUTHENTICATIONFAILED] no\r\n", "configuration", false),
         ("AUTHENTICATE", "TAG NO [UNAVAILABLE] later\r\n", "temporary", true),
         ("AUTHENTICATE", "+ more\r\n", "temporary", true),
-        ("CAPABILITY", "TAG BAD what\r\n", "permanent", false),
+        ("CAPABILITY", "TAG BAD what\r\n", "temporary", true),
         ("CAPABILITY", "* CAPABILITY {5}\r\nhello\r\nTAG OK\r\n", "temporary", true),
         ("CAPABILITY", "x9 OK not yours\r\n", "temporary", true),
         ("EXAMINE", "TAG NO [NOPERM] no\r\n", "temporary", false),
@@ -338,7 +344,7 @@ async fn every_refusal_is_blamed_on_the_right_one_and_files_nothing() {
 #[tokio::test]
 async fn what_cannot_be_filed_is_set_aside_before_the_server_hears_of_it() {
     let store = Shared::default();
-    let small = Script { capabilities: "IMAP4rev1 AUTH=PLAIN APPENDLIMIT=10", ..USUAL };
+    let small = Script { capabilities: "IMAP4rev1 AUTH=PLAIN SASL-IR APPENDLIMIT=10", ..USUAL };
     let port = serve(vec![small], Arc::clone(&store)).await;
     assert_eq!(class(&deliver(&sink(port, ""), &file_into("", "", RAW), RAW, 1).await), "permanent");
     let nul = b"Subject: a\r\n\r\n\0\r\n";
