@@ -194,7 +194,7 @@ async fn a_mailbox_over_quota_is_the_sinks_and_the_mail_waits() {
     let (_, summary) = bench.once().await;
     let counts = &summary["counts"];
     assert_eq!((&counts["effects_open"], &counts["effects_parked"]), (&1.into(), &0.into()), "{summary:#}");
-    bench.postroom(&["once"]).await.says(&["OVERQUOTA"]);
+    bench.postroom(&["queue", "ls"]).await.says(&["OVERQUOTA"]);
     assert!(fetched(&dovecot, &bench, "INBOX").await.is_empty());
 }
 
