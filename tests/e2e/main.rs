@@ -8,6 +8,7 @@ mod canary;
 mod cli;
 mod crash;
 mod damage;
+mod deliver_to;
 mod examples;
 mod fetch;
 mod hostile;

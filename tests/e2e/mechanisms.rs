@@ -176,7 +176,7 @@ fn text<'a>(report: &'a Value, name: &str) -> &'a str {
 }
 
 /// A JSON Web Token (RFC 7519) for one name, good for an hour, longer than fits a command line (RFC 5034 section 4).
-fn token(key: &[u8; 32], name: &str) -> String {
+pub(crate) fn token(key: &[u8; 32], name: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
     let padding = "x".repeat(300);
     let claims = format!(

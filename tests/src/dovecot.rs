@@ -1,5 +1,5 @@
 //! A real Dovecot (Debian `dovecot-pop3d`) in a private directory: POP3 with implicit TLS on one port and STLS on
-//! another.
+//! another; where a test asks for it, IMAP and LMTP too.
 //!
 //! Owns its configuration, its mail and its processes. Must not read the system's Dovecot configuration.
 
@@ -32,6 +32,7 @@ pub struct Dovecot {
     setup: Setup,
     implicit: SocketAddr,
     stls: SocketAddr,
+    imap: SocketAddr,
     owner: User,
     delivered: AtomicU64,
     directory: TempDir,
@@ -102,14 +103,15 @@ impl Dovecot {
             }
         }
         let (implicit, stls) = (process::free_port()?, process::free_port()?);
+        let imap = process::free_port()?;
         let delivered = AtomicU64::new(0);
-        Ok(Self { process: None, program, setup, implicit, stls, owner, delivered, directory })
+        Ok(Self { process: None, program, setup, implicit, stls, imap, owner, delivered, directory })
     }
 
     async fn run(&mut self) -> Result<(), HarnessError> {
         let root = self.directory.path();
         let configuration = root.join("dovecot.conf");
-        let text = self.setup.configuration(root, &self.owner, self.implicit, self.stls);
+        let text = self.setup.configuration(root, &self.owner, self.implicit, self.stls, self.imap);
         process::write(&configuration, text.as_bytes())?;
         let mut command = Command::new(&self.program);
         command.arg("-F").arg("-c").arg(&configuration);
@@ -159,6 +161,18 @@ impl Dovecot {
     #[must_use]
     pub fn stls(&self) -> SocketAddr {
         self.stls
+    }
+
+    /// Where it speaks IMAP, TLS from the first octet; nowhere without [`Setup::delivery`].
+    #[must_use]
+    pub fn imap(&self) -> SocketAddr {
+        self.imap
+    }
+
+    /// Where it speaks LMTP; nowhere without [`Setup::delivery`].
+    #[must_use]
+    pub fn lmtp(&self) -> PathBuf {
+        setup::lmtp_socket(self.directory.path())
     }
 
     /// Delivers a mail as an MDA does: written to `tmp`, then moved to `new`. Dovecot serves LF as CRLF. Returns the

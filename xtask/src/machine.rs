@@ -67,10 +67,15 @@ pub(crate) fn ensure_components() -> Result<()> {
 /// Debian's package with what `python3 -m venv` needs and `python3` does not bring.
 const VENV: &str = "python3-venv";
 
+/// Parts of Dovecot that tests need besides POP3, and Debian's packages of them.
+const PROTOCOLS: [(&str, &str); 2] = [("imap", "dovecot-imapd"), ("lmtp", "dovecot-lmtpd")];
+
 /// Installs the servers, retrievers and languages with apt-get where it may.
 pub(crate) fn ensure_servers() -> Result<()> {
     let mut missing: Vec<_> =
         SERVERS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
+    let there = |protocol| Path::new("/usr/lib/dovecot").join(protocol).is_file();
+    missing.extend(PROTOCOLS.iter().filter(|(protocol, _)| !there(protocol)).map(|(_, package)| *package));
     if !has_venv() {
         missing.push(VENV);
     }

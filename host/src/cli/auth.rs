@@ -17,13 +17,13 @@ use serde::Serialize;
 use super::output::{self, moment};
 use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome, account};
-use crate::config::{AccountConfig, Flow, Login, OAuth, OwnOAuth};
+use crate::config::{AccountConfig, Config, Flow, Login, OAuth, OwnOAuth};
 use crate::source::token::registration;
 
 /// Arguments of `auth`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The account's name in the configuration.
+    /// The account's name in the configuration, or an IMAP sink's.
     account: String,
     /// Sign in with a browser on this machine, whatever `flow` says.
     #[arg(long, conflicts_with_all = ["device", "status"])]
@@ -64,6 +64,9 @@ struct Document {
 
 pub(super) fn auth(context: &Context, args: &Args) -> Outcome {
     let (_, config) = context.load()?;
+    if let Some((id, oauth)) = of_sink(&config, &args.account) {
+        return told(context, Signer { id, settings: None, base: &config.base }, oauth, args);
+    }
     let (id, settings) = account::find(&config, &args.account)?;
     let Login::OAuth(oauth) = &settings.login else {
         let text = format!("account {id} logs in with a password: there is nothing to sign in");
@@ -72,7 +75,17 @@ pub(super) fn auth(context: &Context, args: &Args) -> Outcome {
         );
         return Err(Failure::usage(anyhow::anyhow!(text)).hint(hint));
     };
-    let signer = Signer { id, settings, base: &config.base };
+    told(context, Signer { id, settings: Some(settings), base: &config.base }, oauth, args)
+}
+
+/// A sink that logs in with tokens. An account of the same name comes first.
+fn of_sink<'c>(config: &'c Config, name: &str) -> Option<(&'c AccountId, &'c OAuth)> {
+    let (id, sink) = config.sinks.iter().find(|(id, _)| id.as_str() == name)?;
+    let oauth = sink.tokens().filter(|_| !config.accounts.contains_key(id))?;
+    Some((id, oauth))
+}
+
+fn told(context: &Context, signer: Signer<'_>, oauth: &OAuth, args: &Args) -> Outcome {
     let document = setup::runtime()?.block_on(signer.carry_out(oauth, args))?;
     if context.json {
         output::json(&document)?;
@@ -82,10 +95,11 @@ pub(super) fn auth(context: &Context, args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// One account to sign in.
+/// One account, or sink, to sign in.
 struct Signer<'a> {
     id: &'a AccountId,
-    settings: &'a AccountConfig,
+    /// None of a sink.
+    settings: Option<&'a AccountConfig>,
     base: &'a Path,
 }
 
@@ -169,6 +183,9 @@ impl Signer<'_> {
         let next = match (other, signed_in) {
             (true, _) => format!("run `postroom auth {}`", self.id),
             (false, true) => self.probe(),
+            (false, false) if self.settings.is_none() => {
+                "`postroom check --online` renews the token and tries it".to_owned()
+            }
             (false, false) => format!("`postroom probe {}` renews the token and tries it", self.id),
         };
         Ok(Document {
@@ -195,7 +212,8 @@ impl Signer<'_> {
     async fn by_command(&self, command: &[String]) -> Result<Document, Failure> {
         let command =
             TokenCommand::new(command, self.base.to_owned(), COMMAND).map_err(|error| self.failed(error))?;
-        let profile = self.settings.provider.as_deref().and_then(Provider::find);
+        let profile =
+            self.settings.and_then(|settings| settings.provider.as_deref()).and_then(Provider::find);
         self.fetched("command", Source::Command(command), profile.as_ref()).await
     }
 
@@ -240,13 +258,17 @@ impl Signer<'_> {
     }
 
     fn probe(&self) -> String {
-        format!("run `postroom probe {}` to see whether the mail server takes it", self.id)
+        match self.settings {
+            Some(_) => format!("run `postroom probe {}` to see whether the mail server takes it", self.id),
+            None => "run `postroom check --online` to see whether the mail server takes it".to_owned(),
+        }
     }
 
     async fn registration(&self, own: &OwnOAuth) -> Result<(Http, Client), Failure> {
-        registration(self.id, own, self.base)
-            .await
-            .map_err(|error| account::failed(self.id, self.settings, error))
+        registration(self.id, own, self.base).await.map_err(|error| match self.settings {
+            Some(settings) => account::failed(self.id, settings, error),
+            None => Failure::new(account::exit(&error), error),
+        })
     }
 
     fn nobody(&self, how: &str) -> Failure {

@@ -120,7 +120,7 @@ async fn probe(live: &Live) -> Vec<Probe> {
     }
     for (name, sink) in &live.sinks {
         let what = format!("sink {name}");
-        probes.push(match sink.probe().await {
+        probes.push(match sink.probe(Clock::system().now()).await {
             Ok(facts) => Probe { what, ok: true, facts, hint: None },
             Err(error) => Probe { what, ok: false, facts: vec![error.to_string()], hint: None },
         });

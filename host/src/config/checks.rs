@@ -164,8 +164,8 @@ fn strangers_send_only_where_they_may(
         PluginRef::File(_) | PluginRef::Oci(_) => {}
     }
     for name in &step.grants.sinks {
-        let Some(SinkConfig::Smtp(sink)) = config.sinks.get(name) else { continue };
-        if !sink.recipients.is_empty() {
+        let Some(recipients) = config.sinks.get(name).and_then(SinkConfig::recipients) else { continue };
+        if !recipients.is_empty() {
             continue;
         }
         let at = path(["pipelines", pipeline.as_str(), "steps", &index.to_string(), "grants"]);

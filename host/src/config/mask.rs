@@ -34,7 +34,7 @@ fn sounds_secret(word: &str) -> bool {
 /// As much of a line as surely holds no secret, and whether something was cut off: up to the first key that is not known to
 /// be harmless, or the first word that sounds like a secret.
 pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
-    const HARMLESS: [&str; 56] = [
+    const HARMLESS: [&str; 60] = [
         "host",
         "port",
         "tls",
@@ -53,6 +53,10 @@ pub(super) fn up_to_secret(line: &str) -> (&str, bool) {
         "region",
         "from",
         "hello",
+        "socket",
+        "create",
+        "internal_date",
+        "namespace",
         "accounts",
         "name",
         "plugin",

@@ -29,6 +29,7 @@ pub use account::{
     AccountConfig, Auth, First, Flow, Login, OAuth, OwnOAuth, Poll, Proxy, Renumbered, Silence, TlsMode,
 };
 pub use diagnose::{ConfigError, ConfigErrors, Origin, Place};
+pub use raw::RawOAuth;
 pub use secret::{Secret, SecretRef};
 pub use sources::Environment;
 

@@ -18,7 +18,8 @@ use crate::fetch::FetchConfig;
 use crate::origin::RegistryConfig;
 use crate::sinks::SinkConfig;
 
-pub(super) use account::{RawAccount, RawDelete, RawOAuth, TlsMinimum};
+pub use account::RawOAuth;
+pub(super) use account::{RawAccount, RawDelete, TlsMinimum};
 
 /// The keys of the top level.
 pub(super) const TOP: [&str; 10] = [

@@ -13,7 +13,9 @@ use super::diagnose::{ConfigError, Origin, nearest, suggest};
 use super::raw::{RawConfig, RawPipeline, TOP};
 use super::sources::{KeyPath, Sources, child};
 use super::written::Part;
-use crate::sinks::{DirectoryConfig, MaildirConfig, S3Config, SinkConfig, SmtpConfig};
+use crate::sinks::{
+    DirectoryConfig, ImapConfig, LmtpConfig, MaildirConfig, S3Config, SinkConfig, SmtpConfig, WebhookConfig,
+};
 
 /// Reads everything; what is returned beside errors has holes.
 pub(super) fn read(sources: &Sources) -> (RawConfig, Vec<ConfigError>) {
@@ -98,7 +100,7 @@ impl Reader<'_> {
 
     /// The struct of a sink is chosen by its `type`, here and not by serde, which would lose where a mistake is.
     fn sink(&mut self, at: &KeyPath) -> Option<SinkConfig> {
-        const TYPES: [&str; 4] = ["directory", "maildir", "s3", "smtp"];
+        const TYPES: [&str; 7] = ["directory", "maildir", "imap", "s3", "webhook", "smtp", "lmtp"];
         let mut value = self.sources.find(at)?.clone();
         let kind = match &mut value {
             Value::Dict(_, dict) => dict.remove("type"),
@@ -123,6 +125,11 @@ impl Reader<'_> {
             Some(Some("maildir")) => self.read_value::<MaildirConfig>(at, value).map(SinkConfig::Maildir),
             Some(Some("s3")) => self.read_value::<S3Config>(at, value).map(SinkConfig::S3),
             Some(Some("smtp")) => self.read_value::<SmtpConfig>(at, value).map(SinkConfig::Smtp),
+            Some(Some("lmtp")) => self.read_value::<LmtpConfig>(at, value).map(SinkConfig::Lmtp),
+            Some(Some("imap")) => {
+                self.read_value::<ImapConfig>(at, value).map(Box::new).map(SinkConfig::Imap)
+            }
+            Some(Some("webhook")) => self.read_value::<WebhookConfig>(at, value).map(SinkConfig::Webhook),
             Some(other) => {
                 let at = [at, &path(["type"])].concat();
                 let text = format!("{} is no type of sink", called(&at));
@@ -130,7 +137,7 @@ impl Reader<'_> {
                 None
             }
             None => {
-                let hint = "possible: directory, maildir, s3, smtp; for example type = \"directory\"";
+                let hint = "possible: directory, maildir, imap, s3, webhook, smtp, lmtp; for example type = \"directory\"";
                 self.mistake(at, Part::Key, format!("{} lacks `type`", called(at)), Some(hint.to_owned()));
                 None
             }

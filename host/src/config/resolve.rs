@@ -18,6 +18,7 @@ use super::sources::{Environment, KeyPath, Sources};
 use super::units::{Size, Time};
 use super::written::Part;
 use super::{Config, Limits, LogConfig, PipelineConfig, checks, plain_join};
+use crate::sinks::SinkConfig;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -54,12 +55,21 @@ pub(super) fn resolve(
         let account = accounts::account(account, assigned.get(&id), &at, &base, &mut findings);
         accounts.extend(account.map(|account| (id, account)));
     }
+    let mut sinks = raw.sinks;
+    for (name, sink) in &mut sinks {
+        if let SinkConfig::Imap(imap) = sink
+            && let Some(written) = imap.oauth2.clone()
+        {
+            let at = path(["sinks", name.as_str(), "oauth2"]);
+            imap.tokens = accounts::oauth2_of_sink(written, &at, &base, &mut findings);
+        }
+    }
     let mut config = Config {
         state,
         never_delete: raw.never_delete,
         limits,
         accounts,
-        sinks: raw.sinks,
+        sinks,
         fetch: raw.fetch,
         registries: raw.registries,
         keys: raw.keys,

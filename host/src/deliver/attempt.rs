@@ -51,6 +51,7 @@ impl Attempt<'_> {
             provenance: &lease.provenance,
             raw: Arc::new(body) as Arc<dyn Octets>,
             again: lease.attempt > 1 || self.clock.now().since(lease.provenance.retrieved) > FRESH,
+            now: self.clock.now(),
             sending: &sending,
         };
         self.reached("opened");

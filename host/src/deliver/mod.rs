@@ -106,10 +106,7 @@ async fn lease(
 
 /// How many effects of one sink are carried out at once.
 fn at_once(sink: &Sink) -> usize {
-    match sink.kind() {
-        Kind::Object | Kind::Mailbox => 16,
-        Kind::Transport => 2,
-    }
+    sink.sessions().unwrap_or(16)
 }
 
 async fn one(

@@ -2,6 +2,7 @@
 //!
 //! Owns how many run at once and what a failed run costs: that message, never another.
 
+mod apart;
 mod breaker;
 mod chain;
 mod dry;
@@ -165,6 +166,7 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
     let settled = match ended {
         Ok(Ok(plan)) => {
             host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
+            let plan = apart::apart(plan, id, &pipeline, &live.config.sinks);
             commit(&host, lease, plan).await
         }
         Ok(Err(failure)) => match verdicts.fate {

@@ -116,6 +116,7 @@ impl SinkError {
 pub(super) struct Fault {
     class: Class,
     what: String,
+    after: Option<Duration>,
     source: Option<Source>,
 }
 
@@ -155,17 +156,18 @@ impl Fault {
         Self { source: Some(Box::new(source)), ..self }
     }
 
+    /// Adds when the other side wants to be asked again. Only a temporary failure has use for it.
+    pub(super) fn not_before(self, after: Option<Duration>) -> Self {
+        Self { after, ..self }
+    }
+
     /// Puts the name of the sink to it.
     pub(super) fn at(self, sink: &Name) -> DeliveryError {
-        let Self { class, what, source } = self;
+        let Self { class, what, after, source } = self;
         let sink = sink.clone();
         match class {
-            Class::Temporary => {
-                DeliveryError::Temporary { sink, what, after: None, whole_sink: false, source }
-            }
-            Class::Unavailable => {
-                DeliveryError::Temporary { sink, what, after: None, whole_sink: true, source }
-            }
+            Class::Temporary => DeliveryError::Temporary { sink, what, after, whole_sink: false, source },
+            Class::Unavailable => DeliveryError::Temporary { sink, what, after, whole_sink: true, source },
             Class::Permanent => DeliveryError::Permanent { sink, what, source },
             Class::Configuration => DeliveryError::Configuration { sink, what, source },
             Class::InDoubt => DeliveryError::InDoubt { sink, what, source },
@@ -173,7 +175,7 @@ impl Fault {
     }
 
     fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), source: None }
+        Self { class, what: what.into(), after: None, source: None }
     }
 }
 

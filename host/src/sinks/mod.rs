@@ -4,29 +4,34 @@
 mod contents;
 mod directory;
 mod error;
+mod imap;
 mod maildir;
 mod publish;
 mod s3;
 mod smtp;
+mod stream;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use directory::{Directory, DirectoryConfig};
 pub use error::{DeliveryError, SinkError, Source};
+pub use imap::{Imap, ImapConfig, InternalDate};
 pub use maildir::{Maildir, MaildirConfig};
 pub use s3::{S3, S3Config};
-pub use smtp::{InDoubt, Smtp, SmtpConfig, SmtpTls};
+pub use smtp::{InDoubt, Lmtp, LmtpConfig, Smtp, SmtpConfig, SmtpTls};
+pub use webhook::{Webhook, WebhookConfig, WebhookFormat};
 
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance};
+use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance, Timestamp};
 use postroom_spool::Receipt;
 use serde::Deserialize;
 
 use self::error::Fault;
-use crate::config::SecretRef;
+use crate::config::{OAuth, SecretRef};
 
 /// A sink as the operator writes it, chosen by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -36,10 +41,16 @@ pub enum SinkConfig {
     Directory(DirectoryConfig),
     /// `type = "maildir"`
     Maildir(MaildirConfig),
+    /// `type = "imap"`
+    Imap(Box<ImapConfig>),
     /// `type = "s3"`
     S3(S3Config),
     /// `type = "smtp"`
     Smtp(SmtpConfig),
+    /// `type = "lmtp"`
+    Lmtp(LmtpConfig),
+    /// `type = "webhook"`
+    Webhook(WebhookConfig),
 }
 
 impl SinkConfig {
@@ -47,8 +58,11 @@ impl SinkConfig {
     pub fn files(&self) -> Vec<&Path> {
         let (secrets, authorities) = match self {
             Self::Directory(_) | Self::Maildir(_) => return Vec::new(),
+            Self::Imap(imap) => (vec![&imap.password], &imap.ca_file),
             Self::S3(s3) => (vec![&s3.access_key, &s3.secret_key], &s3.ca_file),
             Self::Smtp(smtp) => (vec![&smtp.password], &smtp.ca_file),
+            Self::Lmtp(lmtp) => (vec![&lmtp.password], &lmtp.ca_file),
+            Self::Webhook(hook) => (vec![&hook.secret, &hook.previous_secret, &hook.bearer], &hook.ca_file),
         };
         let secrets = secrets.into_iter().flatten().filter_map(|secret| match secret {
             SecretRef::File(path) => Some(path.as_path()),
@@ -57,12 +71,47 @@ impl SinkConfig {
         secrets.chain(authorities.as_deref()).collect()
     }
 
+    /// Where the access tokens come from that it logs in with.
+    pub fn tokens(&self) -> Option<&OAuth> {
+        match self {
+            Self::Imap(imap) => imap.tokens.as_ref(),
+            Self::Directory(_)
+            | Self::Maildir(_)
+            | Self::S3(_)
+            | Self::Smtp(_)
+            | Self::Lmtp(_)
+            | Self::Webhook(_) => None,
+        }
+    }
+
+    /// Whether each recipient has an answer of its own, so that each has to be an effect of its own.
+    pub fn answers_each_recipient(&self) -> bool {
+        match self {
+            Self::Lmtp(_) => true,
+            Self::Directory(_)
+            | Self::Maildir(_)
+            | Self::Imap(_)
+            | Self::S3(_)
+            | Self::Smtp(_)
+            | Self::Webhook(_) => false,
+        }
+    }
+
+    /// Who may be sent to, where that is a question: anybody when it is empty.
+    pub fn recipients(&self) -> Option<&[String]> {
+        match self {
+            Self::Smtp(smtp) => Some(&smtp.recipients),
+            Self::Lmtp(lmtp) => Some(&lmtp.recipients),
+            Self::Directory(_) | Self::Maildir(_) | Self::Imap(_) | Self::S3(_) | Self::Webhook(_) => None,
+        }
+    }
+
     /// What it can be asked to do.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Directory(_) | Self::S3(_) => Kind::Object,
-            Self::Maildir(_) => Kind::Mailbox,
-            Self::Smtp(_) => Kind::Transport,
+            Self::Directory(_) | Self::S3(_) | Self::Webhook(_) => Kind::Object,
+            Self::Maildir(_) | Self::Imap(_) => Kind::Mailbox,
+            Self::Smtp(_) | Self::Lmtp(_) => Kind::Transport,
         }
     }
 }
@@ -105,6 +154,8 @@ pub struct Job<'a> {
     pub raw: Arc<dyn Octets>,
     /// An earlier attempt may have succeeded unseen.
     pub again: bool,
+    /// When this attempt began. A signature is made for it, a token is fresh for it.
+    pub now: Timestamp,
     /// Called by a sink that cannot recognise its own earlier work, right before the octets after which it may have
     /// happened. When it fails they must not be sent.
     pub sending: &'a Sending<'a>,
@@ -122,8 +173,11 @@ pub struct Sink {
 enum Transport {
     Directory(Directory),
     Maildir(Maildir),
+    Imap(Box<Imap>),
     S3(S3),
     Smtp(Box<Smtp>),
+    Lmtp(Box<Lmtp>),
+    Webhook(Box<Webhook>),
 }
 
 impl Sink {
@@ -136,8 +190,11 @@ impl Sink {
         let transport = match config {
             SinkConfig::Directory(config) => Transport::Directory(Directory::new(name, config, base)?),
             SinkConfig::Maildir(config) => Transport::Maildir(Maildir::new(config, base)),
+            SinkConfig::Imap(config) => Transport::Imap(Box::new(Imap::new(name, config, base)?)),
             SinkConfig::S3(config) => Transport::S3(S3::new(name, config, base)?),
             SinkConfig::Smtp(config) => Transport::Smtp(Box::new(Smtp::new(name, config, base)?)),
+            SinkConfig::Lmtp(config) => Transport::Lmtp(Box::new(Lmtp::new(name, config, base)?)),
+            SinkConfig::Webhook(config) => Transport::Webhook(Box::new(Webhook::new(name, config, base)?)),
         };
         Ok(Self { name: name.clone(), transport })
     }
@@ -150,9 +207,9 @@ impl Sink {
     /// What it can be asked to do.
     pub fn kind(&self) -> Kind {
         match self.transport {
-            Transport::Directory(_) | Transport::S3(_) => Kind::Object,
-            Transport::Maildir(_) => Kind::Mailbox,
-            Transport::Smtp(_) => Kind::Transport,
+            Transport::Directory(_) | Transport::S3(_) | Transport::Webhook(_) => Kind::Object,
+            Transport::Maildir(_) | Transport::Imap(_) => Kind::Mailbox,
+            Transport::Smtp(_) | Transport::Lmtp(_) => Kind::Transport,
         }
     }
 
@@ -161,7 +218,21 @@ impl Sink {
         match self.transport {
             Transport::Directory(_) | Transport::Maildir(_) => Holds::Nothing,
             Transport::S3(_) => Holds::Content,
-            Transport::Smtp(_) => Holds::Copies,
+            Transport::Imap(_) | Transport::Smtp(_) | Transport::Lmtp(_) | Transport::Webhook(_) => {
+                Holds::Copies
+            }
+        }
+    }
+
+    /// How many sessions the other side should see at once, where each effect is one and servers count them.
+    pub fn sessions(&self) -> Option<usize> {
+        match &self.transport {
+            Transport::Directory(_) | Transport::Maildir(_) | Transport::S3(_) | Transport::Webhook(_) => {
+                None
+            }
+            // Gmail takes 15 of one user, Dovecot 10, and people's mail programs want some.
+            Transport::Imap(_) => Some(4),
+            Transport::Smtp(_) | Transport::Lmtp(_) => Some(2),
         }
     }
 
@@ -170,7 +241,12 @@ impl Sink {
     pub fn most_doubts(&self) -> u32 {
         match &self.transport {
             Transport::Smtp(smtp) => smtp.most_doubts(),
-            Transport::Directory(_) | Transport::Maildir(_) | Transport::S3(_) => u32::MAX,
+            Transport::Lmtp(lmtp) => lmtp.most_doubts(),
+            Transport::Directory(_)
+            | Transport::Maildir(_)
+            | Transport::Imap(_)
+            | Transport::S3(_)
+            | Transport::Webhook(_) => u32::MAX,
         }
     }
 
@@ -183,16 +259,20 @@ impl Sink {
     }
 
     /// Looks whether it would deliver, and says what it found, in words. Delivers nothing: a directory gets a file that
-    /// is removed again, an object store keeps one small probe object, an SMTP server is greeted and logged in to.
+    /// is removed again, an object store keeps one small probe object, a mail server is greeted and logged in to, a web
+    /// address is asked for its head.
     ///
     /// # Errors
     /// Why it would not.
-    pub async fn probe(&self) -> Result<Vec<String>, DeliveryError> {
+    pub async fn probe(&self, now: Timestamp) -> Result<Vec<String>, DeliveryError> {
         let facts = match &self.transport {
             Transport::Directory(directory) => directory.probe().await,
             Transport::Maildir(maildir) => maildir.probe().await,
+            Transport::Imap(imap) => imap.probe(now).await,
             Transport::S3(s3) => s3.probe().await,
             Transport::Smtp(smtp) => smtp.probe().await,
+            Transport::Lmtp(lmtp) => lmtp.probe().await,
+            Transport::Webhook(hook) => hook.probe().await,
         };
         facts.map_err(|fault| fault.at(&self.name))
     }
@@ -210,9 +290,20 @@ impl Sink {
                 plain(job.effect)?;
                 maildir.file(job, mailbox, flags).await
             }
+            (Transport::Imap(imap), Action::FileInto { mailbox, flags }) => {
+                plain(job.effect)?;
+                imap.file(job, mailbox, flags).await
+            }
             (Transport::Smtp(smtp), Action::Send { envelope, add_headers }) => {
                 plain(job.effect)?;
                 smtp.send(job, envelope, add_headers).await
+            }
+            (Transport::Lmtp(lmtp), Action::Send { envelope, add_headers }) => {
+                plain(job.effect)?;
+                lmtp.send(job, envelope, add_headers).await
+            }
+            (Transport::Webhook(hook), Action::Store { key, content_type, meta, .. }) => {
+                hook.store(job, key, content_type.as_deref(), meta).await
             }
             (_, action) => Err(Fault::permanent(format!(
                 "this sink cannot carry out a {} effect; name a sink of the right type in step {}",

@@ -343,7 +343,7 @@ fn attributes(
 }
 
 /// Percent-encodes what cannot stand in an HTTP field value, and the percent sign itself.
-fn header_safe(value: &str) -> String {
+pub(super) fn header_safe(value: &str) -> String {
     value
         .bytes()
         .map(|octet| match octet {

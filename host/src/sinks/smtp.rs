@@ -1,4 +1,5 @@
-//! Owns delivery by SMTP submission (RFC 5321, 6409): one transaction for all recipients of an effect, or none.
+//! Owns delivery by SMTP submission (RFC 5321, 6409): one transaction for all recipients of an effect, or none; and by
+//! LMTP, which differs in two words and in its answers to the final dot.
 //! Must not send mail a second time unless it says that the first time is in doubt, and never without checked TLS
 //! unless the operator accepted that in so many words.
 //!
@@ -6,9 +7,13 @@
 //! afterwards, bounds no reply line, forgets SIZE, and does not tell a connection lost before the final dot from one
 //! lost after it. The last is the difference between trying again and a second copy.
 
+mod lmtp;
 mod outgoing;
 mod session;
 mod wire;
+
+pub use lmtp::{Lmtp, LmtpConfig};
+pub(super) use outgoing::canonical;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,16 +88,44 @@ pub enum SmtpTls {
 }
 
 /// An SMTP server that mail is submitted to.
+#[derive(Debug)]
 pub struct Smtp {
-    host: String,
-    port: u16,
+    server: Server,
+    rules: Rules,
+}
+
+/// A server, whichever of the two protocols it speaks.
+struct Server {
+    dialect: Dialect,
+    endpoint: Endpoint,
     security: Security,
     login: Option<Login>,
+    hello: Option<String>,
+    timeouts: Timeouts,
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// RFC 5321: one answer to a message, whatever its recipients.
+    Smtp,
+    /// RFC 2033: one answer for each recipient.
+    Lmtp,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug)]
+enum Endpoint {
+    Tcp(String, u16),
+    Socket(PathBuf),
+}
+
+/// What an operator says of the mail of a sink.
+#[derive(Debug)]
+struct Rules {
     from: Option<Address>,
     recipients: Vec<String>,
-    hello: Option<String>,
     in_doubt: InDoubt,
-    timeouts: Timeouts,
 }
 
 /// [`SmtpTls`] with what it takes.
@@ -139,46 +172,25 @@ impl Timeouts {
 
 impl Smtp {
     pub(super) fn new(name: &Name, config: &SmtpConfig, base: &Path) -> Result<Self, SinkError> {
-        let security = Security::new(name, config, base)?;
-        let login = match (&config.user, &config.password) {
-            (None, None) => None,
-            (Some(user), Some(password)) => {
-                let password = password.read(base).map_err(|error| {
-                    SinkError::from_source(name, format!("cannot read `password`: {error}"), error)
-                })?;
-                if user.contains('\0') || password.expose().contains('\0') {
-                    return Err(SinkError::new(name, "`user` and `password` must not hold NUL (RFC 4616)"));
-                }
-                Some(Login { user: user.clone(), password })
-            }
-            _ => {
-                return Err(SinkError::new(
-                    name,
-                    "`user` and `password` belong together: give both or neither",
-                ));
-            }
-        };
-        if let Some(hello) = &config.hello
-            && (hello.is_empty() || !hello.bytes().all(|byte| byte.is_ascii_graphic()))
-        {
-            return Err(SinkError::new(name, "`hello` must be one word: a host name or an address literal"));
-        }
+        let tls = (config.tls, config.insecure_plaintext.as_deref());
+        let security = Security::new(name, &config.host, tls, config.ca_file.as_deref(), base)?;
+        let login = Login::read(name, config.user.as_deref(), config.password.as_ref(), base)?;
+        check_hello(name, config.hello.as_deref())?;
         let port = config.port.unwrap_or(match config.tls {
             SmtpTls::Implicit => 465,
             SmtpTls::StartTls => 587,
             SmtpTls::None => 25,
         });
-        Ok(Self {
-            host: config.host.clone(),
-            port,
+        let server = Server {
+            dialect: Dialect::Smtp,
+            endpoint: Endpoint::Tcp(config.host.clone(), port),
             security,
             login,
-            from: config.from.clone(),
-            recipients: config.recipients.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(),
             hello: config.hello.clone(),
-            in_doubt: config.in_doubt,
             timeouts: Timeouts::STANDARD,
-        })
+        };
+        let rules = Rules::new(config.from.as_ref(), &config.recipients, config.in_doubt);
+        Ok(Self { server, rules })
     }
 
     /// Sends the effect's content to all recipients of the envelope, or to none.
@@ -188,35 +200,69 @@ impl Smtp {
         envelope: &Envelope,
         add_headers: &[HeaderField],
     ) -> Result<Receipt, Fault> {
-        self.check_recipients(envelope)?;
+        self.server.send(&self.rules, job, envelope, add_headers).await
+    }
+
+    /// Greets, protects, logs in, and leaves.
+    pub(super) async fn probe(&self) -> Result<Vec<String>, Fault> {
+        self.server.probe(&self.rules).await
+    }
+
+    /// After how many lost answers a message is set aside.
+    pub(super) fn most_doubts(&self) -> u32 {
+        self.rules.most_doubts()
+    }
+}
+
+impl Server {
+    async fn send(
+        &self,
+        rules: &Rules,
+        job: &Job<'_>,
+        envelope: &Envelope,
+        add_headers: &[HeaderField],
+    ) -> Result<Receipt, Fault> {
+        rules.check_recipients(envelope)?;
         let (effect, raw) = (job.effect, Arc::clone(&job.raw));
-        let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
+        let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), rules.message_id_domain());
         let mail = super::blocking(move || {
             let content = contents::collect(&owned, &*raw)?;
             Outgoing::prepare(&content, &headers, &owned.id, &domain)
         })
         .await?;
 
-        let transaction = Transaction::new(envelope, self.from.as_ref())?;
+        let transaction = Transaction::new(envelope, rules.from.as_ref())?;
         let mut session = Session::open(self).await?;
         let outcome = session.send(&transaction, &mail, job.sending).await;
         session.quit().await;
-        let reply = outcome?;
+        let proof = outcome?;
         let to = effect.action.target();
-        Ok(Receipt { location: format!("{} for {to}", self.place()), proof: reply.shown(), already: false })
+        Ok(Receipt { location: format!("{} for {to}", self.place()), proof, already: false })
     }
 
-    /// Greets, protects, logs in, and leaves.
-    pub(super) async fn probe(&self) -> Result<Vec<String>, Fault> {
+    async fn probe(&self, rules: &Rules) -> Result<Vec<String>, Fault> {
         let session = Session::open(self).await?;
         let mut facts = session.facts();
-        facts.push(self.in_doubt.in_words().to_owned());
+        facts.push(rules.in_doubt.in_words().to_owned());
         session.quit().await;
         Ok(facts)
     }
 
-    /// After how many lost answers a message is set aside.
-    pub(super) fn most_doubts(&self) -> u32 {
+    fn place(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Tcp(host, port) => format!("{host}:{port}"),
+            Endpoint::Socket(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl Rules {
+    fn new(from: Option<&Address>, recipients: &[String], in_doubt: InDoubt) -> Self {
+        let recipients = recipients.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
+        Self { from: from.cloned(), recipients, in_doubt }
+    }
+
+    fn most_doubts(&self) -> u32 {
         match self.in_doubt {
             InDoubt::RetryOnce => 2,
             InDoubt::Hold => 1,
@@ -240,10 +286,6 @@ impl Smtp {
         }
     }
 
-    fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
     /// The right side of a Message-ID made here. Configured, not looked up: it must be the same on every host.
     fn message_id_domain(&self) -> String {
         let configured = self.from.as_ref().map(Address::domain).filter(|domain| !domain.is_empty());
@@ -251,18 +293,60 @@ impl Smtp {
     }
 }
 
+impl Login {
+    fn read(
+        name: &Name,
+        user: Option<&str>,
+        password: Option<&SecretRef>,
+        base: &Path,
+    ) -> Result<Option<Self>, SinkError> {
+        let (user, password) = match (user, password) {
+            (None, None) => return Ok(None),
+            (Some(user), Some(password)) => (user, password),
+            _ => {
+                return Err(SinkError::new(
+                    name,
+                    "`user` and `password` belong together: give both or neither",
+                ));
+            }
+        };
+        let password = password.read(base).map_err(|error| {
+            SinkError::from_source(name, format!("cannot read `password`: {error}"), error)
+        })?;
+        if user.contains('\0') || password.expose().contains('\0') {
+            return Err(SinkError::new(name, "`user` and `password` must not hold NUL (RFC 4616)"));
+        }
+        Ok(Some(Self { user: user.to_owned(), password }))
+    }
+}
+
+fn check_hello(name: &Name, hello: Option<&str>) -> Result<(), SinkError> {
+    match hello {
+        Some(hello) if hello.is_empty() || !hello.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(SinkError::new(name, "`hello` must be one word: a host name or an address literal"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Security {
-    fn new(name: &Name, config: &SmtpConfig, base: &Path) -> Result<Self, SinkError> {
+    fn new(
+        name: &Name,
+        host: &str,
+        tls: (SmtpTls, Option<&str>),
+        ca_file: Option<&Path>,
+        base: &Path,
+    ) -> Result<Self, SinkError> {
         let trust = || {
-            let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
+            let ca_file = ca_file.map(|file| base.join(file));
             let tls = postroom_dial::client(ca_file.as_deref())
                 .map_err(|error| SinkError::from_source(name, error.to_string(), error))?;
-            let server = ServerName::try_from(config.host.clone()).map_err(|error| {
+            let server = ServerName::try_from(host.to_owned()).map_err(|error| {
                 SinkError::from_source(name, "`host` must be a host name or an IP address", error)
             })?;
             Ok(Trust { config: tls, name: server })
         };
-        match (config.tls, config.insecure_plaintext.as_deref()) {
+        match tls {
             (SmtpTls::Implicit, None) => trust().map(Self::Implicit),
             (SmtpTls::StartTls, None) => trust().map(Self::StartTls),
             (SmtpTls::None, Some("I accept")) => Ok(Self::None),
@@ -288,9 +372,9 @@ impl InDoubt {
 }
 
 /// Without the password.
-impl std::fmt::Debug for Smtp {
+impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Smtp").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Server").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 

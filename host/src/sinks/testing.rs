@@ -10,6 +10,9 @@ use postroom_spool::Receipt;
 
 use super::{DeliveryError, Job, Sending, Sink, SinkConfig};
 
+/// When every attempt of a test is made.
+pub(super) const NOW: Timestamp = Timestamp(1_795_000_060_000);
+
 /// A store effect with this key over a raw message.
 pub(super) fn effect(key: &str, raw: &[u8]) -> Effect {
     let action = Action::Store {
@@ -100,6 +103,7 @@ pub(super) async fn deliver_marking(
         provenance: &provenance,
         raw: Arc::new(raw.to_vec()),
         again: attempt > 1,
+        now: NOW,
         sending: &sending,
     };
     sink.deliver(&job).await

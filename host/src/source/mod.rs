@@ -19,7 +19,7 @@ mod report;
 mod retrieve;
 mod room;
 mod schedule;
-mod session;
+pub(crate) mod session;
 mod silence;
 #[cfg(test)]
 mod testing;

@@ -119,7 +119,7 @@ pub(super) fn mechanism(
 }
 
 /// From the system's source of randomness.
-pub(super) fn nonce() -> Result<Nonce, Error> {
+pub(crate) fn nonce() -> Result<Nonce, Error> {
     let mut random = [0; 18];
     let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
     match filled {

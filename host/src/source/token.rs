@@ -54,7 +54,7 @@ impl Purse {
     }
 }
 
-fn system(now: Timestamp) -> SystemTime {
+pub(crate) fn system(now: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or(0))
 }
 
@@ -86,6 +86,11 @@ impl Purses {
         purses.insert(id.clone(), (oauth.clone(), tokens.clone()));
         Ok(Purse::Of(tokens, provider, Mutex::default()))
     }
+}
+
+/// The tokens for logins that are no account's.
+pub(crate) async fn tokens(id: &AccountId, oauth: &OAuth, base: &Path) -> Result<Tokens, Error> {
+    Ok(Tokens::new(source(id, oauth, base).await?))
 }
 
 async fn source(id: &AccountId, oauth: &OAuth, base: &Path) -> Result<Source, Error> {

@@ -14,6 +14,14 @@ pub struct Setup {
     mechanisms: String,
     cleartext: bool,
     sessions: u32,
+    delivery: Option<Delivery>,
+}
+
+/// What takes mail: IMAP over TLS from the first octet, and LMTP at a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Delivery {
+    /// Room of each user in KiB; without an end when 0.
+    quota: u32,
 }
 
 impl Setup {
@@ -28,6 +36,7 @@ impl Setup {
             mechanisms: "plain".to_owned(),
             cleartext: false,
             sessions: 100,
+            delivery: None,
         }
     }
 
@@ -67,6 +76,21 @@ impl Setup {
         self
     }
 
+    /// Also takes mail, by IMAP and by LMTP (Debian `dovecot-imapd` and `dovecot-lmtpd`). Users are then named without a
+    /// domain, whatever is after the `@`.
+    #[must_use]
+    pub fn delivery(mut self) -> Self {
+        self.delivery = Some(Delivery::default());
+        self
+    }
+
+    /// The same, with so much room for each user, in KiB.
+    #[must_use]
+    pub fn quota(mut self, kib: u32) -> Self {
+        self.delivery = Some(Delivery { quota: kib });
+        self
+    }
+
     pub(super) fn passwords(&self) -> String {
         // Clear text is what every mechanism can be checked with.
         self.users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n")).collect()
@@ -78,10 +102,15 @@ impl Setup {
         owner: &User,
         implicit: SocketAddr,
         stls: SocketAddr,
+        imap: SocketAddr,
     ) -> String {
         let Self { mechanisms, uidl_format, sessions, .. } = self;
         let tokens = self.token_key.as_ref().map(|_| token_passdb(root)).unwrap_or_default();
         let (tls, clear) = if self.cleartext { ("yes", "no") } else { ("required", "yes") };
+        let (more, delivery) = match self.delivery {
+            Some(delivery) => (" imap lmtp", services(root, delivery, imap, *sessions)),
+            None => ("", String::new()),
+        };
         let root = root.display();
         let User { name, group, .. } = owner;
         let (implicit, stls) = (implicit.port(), stls.port());
@@ -95,7 +124,7 @@ impl Setup {
             )
         };
         format!(
-            "protocols = pop3
+            "protocols = pop3{more}
 base_dir = {root}/run
 state_dir = {root}/state
 log_path = {root}/log
@@ -143,9 +172,50 @@ protocol pop3 {{
   pop3_no_flag_updates = yes
   pop3_lock_session = yes
 }}
-"
+{delivery}"
         )
     }
+}
+
+fn services(root: &Path, delivery: Delivery, imap: SocketAddr, sessions: u32) -> String {
+    let (socket, port) = (lmtp_socket(root), imap.port());
+    let (plugins, rule) = match delivery.quota {
+        0 => ("", String::new()),
+        kib => (
+            "quota",
+            format!("plugin {{\n  quota = maildir:User quota\n  quota_rule = *:storage={kib}K\n}}\n"),
+        ),
+    };
+    format!(
+        "auth_username_format = %n
+postmaster_address = postmaster@dovecot.example
+mail_plugins = {plugins}
+{rule}namespace inbox {{
+  inbox = yes
+}}
+service imap-login {{
+  chroot =
+  process_limit = {sessions}
+  inet_listener imap {{
+    port = 0
+  }}
+  inet_listener imaps {{
+    port = {port}
+    ssl = yes
+  }}
+}}
+service lmtp {{
+  unix_listener {} {{
+    mode = 0666
+  }}
+}}
+",
+        socket.display()
+    )
+}
+
+pub(super) fn lmtp_socket(root: &Path) -> PathBuf {
+    root.join("lmtp")
 }
 
 fn token_passdb(root: &Path) -> String {

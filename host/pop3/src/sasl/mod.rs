@@ -26,6 +26,7 @@
 mod apop;
 mod bearer;
 mod client;
+mod conversation;
 mod cram_md5;
 mod credentials;
 mod login;
@@ -42,6 +43,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::apop::digest as apop_digest;
 pub use self::bearer::TokenRefusal;
 pub(crate) use self::client::{Client, Turn};
+pub use self::conversation::Conversation;
 pub use self::credentials::Credentials;
 pub(crate) use self::credentials::{Endpoint, Secret};
 pub use self::mechanism::{Mechanism, UnknownMechanism};

@@ -44,9 +44,10 @@ pub(in crate::config) struct RawAccount {
     pub(in crate::config) silence: Option<Word<Silence>>,
 }
 
-#[derive(Deserialize)]
+/// Where access tokens come from, as written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawOAuth {
+pub struct RawOAuth {
     pub(in crate::config) command: Option<Vec<String>>,
     pub(in crate::config) provider: Option<String>,
     pub(in crate::config) token: Option<PathBuf>,

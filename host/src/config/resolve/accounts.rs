@@ -220,6 +220,27 @@ fn login(raw: &mut RawAccount, at: &KeyPath, base: &Path, findings: &mut Finding
     }
 }
 
+/// Where the access tokens come from that log in at an IMAP sink. What a profile says is for POP3, and where a provider
+/// grants the two apart, IMAP's scope is asked for.
+pub(super) fn oauth2_of_sink(
+    raw: RawOAuth,
+    at: &KeyPath,
+    base: &Path,
+    findings: &mut Findings<'_>,
+) -> Option<OAuth> {
+    let own_scopes = raw.scopes.is_some();
+    let mut oauth = oauth2(raw, None, at, base, findings)?;
+    if let OAuth::Own(own) = &mut oauth
+        && !own_scopes
+    {
+        for scope in &mut own.provider.scopes {
+            *scope = scope.replace("/POP.AccessAsUser.All", "/IMAP.AccessAsUser.All");
+            *scope = scope.replace("/protocol-pop", "/protocol-imap");
+        }
+    }
+    Some(oauth)
+}
+
 fn oauth2(
     raw: RawOAuth,
     of_account: Option<&str>,

@@ -159,7 +159,7 @@ fn a_word_that_is_not_among_the_possible_ones_is_shown_with_the_nearest() {
   |
 6 | [sinks.vault]
   |        ^^^^^
-  = possible: directory, maildir, s3, smtp; for example type = "directory""#,
+  = possible: directory, maildir, imap, s3, webhook, smtp, lmtp; for example type = "directory""#,
     );
     mistake(
         &before_grants("on_error = { then = \"ignore\" }"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use postroom_mail::Coding;
 
-use super::super::testing::{build, class, deliver, effect, numbered, of_the_sink, other_id, try_build};
+use super::super::testing::{NOW, build, class, deliver, effect, numbered, of_the_sink, other_id, try_build};
 use super::super::{Kind, Sink};
 use super::publish::temporary_name;
 
@@ -251,8 +251,8 @@ async fn a_missing_or_forbidden_root_holds_the_sink_and_says_what_to_do() {
     let outcome = deliver(&deep, &effect("a.eml", RAW), RAW, 1).await;
     assert_eq!(class(&outcome), "configuration");
     assert!(outcome.unwrap_err().to_string().contains("the directory is missing"));
-    assert_eq!(class(&deep.probe().await), "configuration");
-    assert_eq!(sink(base.path()).probe().await.unwrap().len(), 1);
+    assert_eq!(class(&deep.probe(NOW).await), "configuration");
+    assert_eq!(sink(base.path()).probe(NOW).await.unwrap().len(), 1);
     assert_eq!(tree(&base.path().join("out")), [], "the probe leaves nothing");
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::Sink;
-use super::super::testing::{build, class, deliver, effect, numbered, of_the_sink, secret, try_build};
+use super::super::testing::{NOW, build, class, deliver, effect, numbered, of_the_sink, secret, try_build};
 
 const RAW: &[u8] = b"Subject: a\r\n\r\nbody";
 
@@ -339,11 +339,11 @@ async fn the_probe_finds_a_store_that_would_overwrite() {
     let honest = Store::default();
     let probed = sink(honest.clone().start().await);
     for _ in 0..2 {
-        assert_eq!(probed.probe().await.unwrap().len(), 2);
+        assert_eq!(probed.probe(NOW).await.unwrap().len(), 2);
     }
     assert_eq!(honest.paths(), ["/vault/mail/.postroom-probe"]);
     let careless = Store { ignores_conditions: true, ..Store::default() };
-    let outcome = sink(careless.start().await).probe().await;
+    let outcome = sink(careless.start().await).probe(NOW).await;
     assert_eq!(class(&outcome), "configuration");
 }
 

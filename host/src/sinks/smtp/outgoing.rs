@@ -109,7 +109,7 @@ const BLOCK: usize = 64 * 1024;
 
 /// Every CRLF, lone CR and lone LF is one CRLF. This comes before dot-stuffing: a receiver that takes a lone CR or LF for
 /// a line end then sees the same lines as we do.
-fn canonical(content: &[u8]) -> Vec<u8> {
+pub(in crate::sinks) fn canonical(content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + content.len() / 32 + 2);
     let mut rest = content;
     while let Some(at) = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n')) {

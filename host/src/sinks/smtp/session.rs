@@ -5,20 +5,21 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use postroom_failpoint::reach;
 use postroom_mail::{Address, Envelope};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::super::Sending;
 use super::super::error::{Fault, quoted};
 use super::outgoing::Outgoing;
-use super::wire::{Reply, Wire, WireError};
-use super::{Login, Security, Smtp, Timeouts, Trust};
+use super::wire::{Reply, Stream, Wire, WireError};
+use super::{Dialect, Endpoint, Login, Security, Server, Timeouts, Trust};
 
 /// An open session, protected and logged in as configured.
 #[derive(Debug)]
 pub(super) struct Session {
     wire: Wire,
+    dialect: Dialect,
     place: String,
     greeting: String,
     offers: Offers,
@@ -96,12 +97,11 @@ fn path(address: &Address) -> Result<String, Fault> {
 
 impl Session {
     /// Connects, greets, protects and logs in.
-    pub(super) async fn open(smtp: &Smtp) -> Result<Self, Fault> {
-        let place = smtp.place();
-        let timeouts = smtp.timeouts;
+    pub(super) async fn open(server: &Server) -> Result<Self, Fault> {
+        let place = server.place();
+        let timeouts = server.timeouts;
         reach("smtp.connect", "begun");
-        let connecting = TcpStream::connect((smtp.host.as_str(), smtp.port));
-        let stream = match timeout(timeouts.connect, connecting).await {
+        let stream = match timeout(timeouts.connect, connect(&server.endpoint)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 let what = format!("cannot connect to {place}: {error}; the server or the network is down");
@@ -114,15 +114,14 @@ impl Session {
             }
         };
         reach("smtp.connect", "connected");
-        // The final dot must not wait for an acknowledgement of what came before it.
-        let _ = stream.set_nodelay(true);
         let wire = Wire::new(stream);
-        let wire = match &smtp.security {
+        let wire = match &server.security {
             Security::Implicit(trust) => protect(wire, trust, &place, timeouts).await?,
             Security::StartTls(_) | Security::None => wire,
         };
         let mut session = Self {
             wire,
+            dialect: server.dialect,
             place,
             greeting: String::new(),
             offers: Offers::default(),
@@ -131,28 +130,28 @@ impl Session {
             timeouts,
         };
         session.greet().await?;
-        let hello = match &smtp.hello {
+        let hello = match &server.hello {
             Some(hello) => hello.clone(),
             None => session.literal(),
         };
         session.hello(&hello).await?;
-        if let Security::StartTls(trust) = &smtp.security {
+        if let Security::StartTls(trust) = &server.security {
             session = session.start_tls(trust).await?;
             session.hello(&hello).await?;
         }
-        if let Some(login) = &smtp.login {
+        if let Some(login) = &server.login {
             session.authenticate(login).await?;
         }
         Ok(session)
     }
 
-    /// Sends one message to all recipients, or to none.
+    /// Sends one message to all recipients, or to none; says what the server answered.
     pub(super) async fn send(
         &mut self,
         transaction: &Transaction,
         mail: &Outgoing,
         sending: &Sending<'_>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<String, Fault> {
         let parameters = self.parameters(transaction, mail)?;
         let stage = if transaction.own_from { Stage::MailOwn } else { Stage::Mail };
         let command = format!("MAIL FROM:<{}>{parameters}", transaction.from);
@@ -162,7 +161,8 @@ impl Session {
         if reply.code != 354 {
             return Err(self.refused(Stage::Data, &reply));
         }
-        self.transmit(mail, sending).await
+        self.transmit(mail, sending).await?;
+        self.verdict(transaction).await
     }
 
     /// Leaves politely; whether that works no longer matters. In the midst of a message it just hangs up.
@@ -177,6 +177,7 @@ impl Session {
     pub(super) fn facts(&self) -> Vec<String> {
         let mut facts = vec![match self.wire.protection() {
             Some(protection) => format!("{} answers over {protection} as {}", self.place, self.greeting),
+            None if self.wire.is_local() => format!("{} answers as {}", self.place, self.greeting),
             None => format!("{} answers WITHOUT TLS as {}", self.place, self.greeting),
         }];
         facts.push(match self.offers.size {
@@ -203,7 +204,7 @@ impl Session {
     }
 
     async fn hello(&mut self, hello: &str) -> Result<(), Fault> {
-        let reply = self.command(Stage::Hello, &format!("EHLO {hello}")).await?;
+        let reply = self.command(Stage::Hello, &format!("{} {hello}", self.dialect.hello())).await?;
         self.offers = Offers::read(&reply);
         Ok(())
     }
@@ -325,7 +326,7 @@ impl Session {
 
     /// Sends the octets and the final dot. From the first octet of the dot on, silence means doubt; that this moment has
     /// come is recorded before it, so that a crash means doubt too.
-    async fn transmit(&mut self, mail: &Outgoing, sending: &Sending<'_>) -> Result<Reply, Fault> {
+    async fn transmit(&mut self, mail: &Outgoing, sending: &Sending<'_>) -> Result<(), Fault> {
         self.in_mail = true;
         for block in mail.blocks() {
             reach("smtp.body", "send");
@@ -343,14 +344,43 @@ impl Session {
         let dot = self.wire.write(b".\r\n", self.timeouts.block).await;
         dot.map_err(|error| self.lost(Stage::Message, error))?;
         reach("smtp.dot", "sent");
-        let reply = self.wire.reply(self.timeouts.dot).await;
-        let reply = reply.map_err(|error| self.lost(Stage::Message, error))?;
+        Ok(())
+    }
+
+    /// What became of the message: one answer, or with LMTP one for each recipient, in their order.
+    async fn verdict(&mut self, transaction: &Transaction) -> Result<String, Fault> {
+        let answers = match self.dialect {
+            Dialect::Smtp => 1,
+            Dialect::Lmtp => transaction.to.len(),
+        };
+        let mut replies = Vec::with_capacity(answers);
+        for _ in 0..answers {
+            let reply = self.wire.reply(self.timeouts.dot).await;
+            replies.push(reply.map_err(|error| self.lost(Stage::Message, error))?);
+        }
         reach("smtp.dot", "answered");
         self.in_mail = false;
-        match reply.code {
-            200..300 => Ok(reply),
-            _ => Err(self.refused(Stage::Message, &reply)),
+        let refused: Vec<_> = replies.iter().filter(|reply| !(200..300).contains(&reply.code)).collect();
+        match refused.as_slice() {
+            [] => Ok(replies.iter().map(Reply::shown).collect::<Vec<_>>().join(", ")),
+            [first, ..] if refused.len() == replies.len() => {
+                // The one that will not pass decides.
+                let worst = refused.iter().find(|reply| reply.code >= 500).unwrap_or(first);
+                Err(self.refused(Stage::Message, worst))
+            }
+            _ => Err(self.half_delivered(transaction, &replies)),
         }
+    }
+
+    /// Only an effect that was planned for several recipients of LMTP comes here: nothing could be tried again for some.
+    fn half_delivered(&self, transaction: &Transaction, replies: &[Reply]) -> Fault {
+        let outcomes = transaction.to.iter().zip(replies);
+        let told: Vec<_> = outcomes.map(|(to, reply)| format!("{}: {}", quoted(to), reply.shown())).collect();
+        Fault::permanent(format!(
+            "{} delivered to some recipients only: {}; trying again would give the others a second copy",
+            self.place,
+            told.join(", ")
+        ))
     }
 
     /// A command that must be answered with 2xx.
@@ -380,7 +410,7 @@ impl Session {
                  delivered, and trying again may make a second copy"
             )),
             Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth | Stage::Mail | Stage::MailOwn | Stage::Data => {
-                Fault::unavailable(format!("{place} was lost {}: {error}; nothing was delivered", stage.when()))
+                Fault::unavailable(format!("{place} was lost {}: {error}; nothing was delivered", stage.when(self.dialect)))
             }
         }
         .because(error)
@@ -389,7 +419,7 @@ impl Session {
     /// A reply that is not the wanted one. 4xx passes by itself (RFC 5321 section 4.2.1); 5xx is the fault of the
     /// configuration up to the login, and of the message after it.
     fn refused(&self, stage: Stage, reply: &Reply) -> Fault {
-        let what = format!("{} answered {} {}", self.place, reply.shown(), stage.when());
+        let what = format!("{} answered {} {}", self.place, reply.shown(), stage.when(self.dialect));
         match (reply.code, stage) {
             (530 | 535 | 538, _) => {
                 Fault::configuration(format!("{what}; `user` or `password` of this sink is wrong or missing"))
@@ -425,18 +455,30 @@ impl Session {
     /// The own address as RFC 5321 section 4.1.3 wants it.
     fn literal(&self) -> String {
         match self.wire.local().map(|local| local.ip()) {
-            Ok(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
-            Ok(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
-            Err(_) => "[127.0.0.1]".to_owned(),
+            Some(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
+            Some(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+            None => "[127.0.0.1]".to_owned(),
+        }
+    }
+}
+
+impl Dialect {
+    fn hello(self) -> &'static str {
+        match self {
+            Self::Smtp => "EHLO",
+            Self::Lmtp => "LHLO",
         }
     }
 }
 
 impl Stage {
-    fn when(self) -> &'static str {
+    fn when(self, dialect: Dialect) -> &'static str {
         match self {
             Self::Greeting => "instead of a greeting",
-            Self::Hello => "at EHLO",
+            Self::Hello => match dialect {
+                Dialect::Smtp => "at EHLO",
+                Dialect::Lmtp => "at LHLO",
+            },
             Self::StartTls => "at STARTTLS",
             Self::Auth => "at AUTH",
             Self::Mail | Self::MailOwn => "at MAIL",
@@ -469,6 +511,18 @@ impl Offers {
             }
         }
         offers
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> std::io::Result<Stream> {
+    match endpoint {
+        Endpoint::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            // The final dot must not wait for an acknowledgement of what came before it.
+            let _ = stream.set_nodelay(true);
+            Ok(Stream::Plain(stream))
+        }
+        Endpoint::Socket(path) => UnixStream::connect(path).await.map(Stream::Unix),
     }
 }
 

@@ -196,8 +196,8 @@ fn sink(port: u16, change: impl FnOnce(&mut Timeouts)) -> Sink {
     let mut sink = build(base.path(), &config);
     if let Transport::Smtp(smtp) = &mut sink.transport {
         // Nobody waits for the answer to a QUIT.
-        smtp.timeouts.quit = SHORT;
-        change(&mut smtp.timeouts);
+        smtp.server.timeouts.quit = SHORT;
+        change(&mut smtp.server.timeouts);
     }
     sink
 }
@@ -357,7 +357,7 @@ async fn silence_on_the_way_to_a_protected_login_is_the_sinks() {
         );
         let mut sink = build(base.path(), &config);
         if let Transport::Smtp(smtp) = &mut sink.transport {
-            smtp.timeouts.command = Duration::from_millis(300);
+            smtp.server.timeouts.command = Duration::from_millis(300);
         }
         let mark = || -> futures::future::BoxFuture<'static, _> { Box::pin(async { Ok(()) }) };
         let outcome = deliver_marking(&sink, &send(None, TO, RAW), RAW, 1, &mark).await;

@@ -9,7 +9,7 @@ use postroom_practice::{Authority, CertificateKind, Receiver, ReceiverConfig, Se
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::super::testing::{build, class, deliver, secret, send, try_build};
+use super::super::testing::{NOW, build, class, deliver, secret, send, try_build};
 use super::super::{Kind, Sink, Transport};
 use super::Timeouts;
 
@@ -36,7 +36,7 @@ fn plain_with(port: u16, more: &str) -> Sink {
 /// Changes how long one thing may take, so that silence is seen at once and nothing else is hurried.
 fn impatient(sink: &mut Sink, change: impl FnOnce(&mut Timeouts)) {
     if let Transport::Smtp(smtp) = &mut sink.transport {
-        change(&mut smtp.timeouts);
+        change(&mut smtp.server.timeouts);
     }
 }
 
@@ -242,7 +242,7 @@ async fn tls_is_checked_and_logs_in_and_the_probe_says_so() {
         };
         let login = "user = \"me\"\npassword = { file = \"password\" }";
         let sink = build(base.path(), &config(login));
-        let facts = sink.probe().await.unwrap();
+        let facts = sink.probe(NOW).await.unwrap();
         assert!(facts[0].contains("TLS") && !facts[0].contains("WITHOUT"), "{facts:?}");
         assert!(facts.iter().any(|fact| fact == "logged in as me"), "{facts:?}");
         assert_eq!(server.stats().mails, 0, "the probe sends nothing");
@@ -398,7 +398,7 @@ async fn a_reply_split_at_every_octet_is_the_same_reply() {
         let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         server.set_nodelay(true).unwrap();
-        let mut wire = Wire::new(client);
+        let mut wire = Wire::new(super::wire::Stream::Plain(client));
         server.write_all(&octets[..at]).await.unwrap();
         let (reply, written) = tokio::join!(wire.reply(Duration::from_secs(5)), async {
             tokio::task::yield_now().await;

@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use postroom_failpoint::reach;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::super::error::quoted;
+pub(super) use super::super::stream::Stream;
 
 /// RFC 5321 section 4.5.3.1.5 allows 512 octets; servers differ.
 const LONGEST_LINE: usize = 4096;
 /// Commands by which a failpoint is called. Any other line is an answer to a challenge, which nobody may read.
-const VERBS: [&str; 8] = ["EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "QUIT"];
+const VERBS: [&str; 9] = ["EHLO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "QUIT"];
 /// No EHLO answer comes near it.
 const LONGEST_REPLY: usize = 64 * 1024;
 
@@ -57,14 +55,9 @@ pub(super) struct Wire {
     ahead: Vec<u8>,
 }
 
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 impl Wire {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream: Stream::Plain(stream), ahead: Vec::new() }
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, ahead: Vec::new() }
     }
 
     /// Puts TLS on a plain connection. Whatever was read ahead in the clear is an attack or a broken server, and must
@@ -87,43 +80,22 @@ impl Wire {
 
     /// `TLSv1_3` or the like; `None` in the clear.
     pub(super) fn protection(&self) -> Option<String> {
-        match &self.stream {
-            Stream::Plain(_) => None,
-            Stream::Tls(stream) => Some(
-                stream
-                    .get_ref()
-                    .1
-                    .protocol_version()
-                    .map_or("TLS".to_owned(), |version| format!("{version:?}")),
-            ),
-        }
+        self.stream.protection()
+    }
+
+    /// Whether the connection does not leave this machine, by its nature.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.stream, Stream::Unix(_))
     }
 
     /// The own address of the connection.
-    pub(super) fn local(&self) -> io::Result<std::net::SocketAddr> {
-        match &self.stream {
-            Stream::Plain(stream) => stream.local_addr(),
-            Stream::Tls(stream) => stream.get_ref().0.local_addr(),
-        }
+    pub(super) fn local(&self) -> Option<std::net::SocketAddr> {
+        self.stream.local()
     }
 
     /// Sends octets and waits until they have left.
     pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), WireError> {
-        let stream = &mut self.stream;
-        within(limit, async {
-            match stream {
-                Stream::Plain(stream) => {
-                    stream.write_all(octets).await?;
-                    stream.flush().await?;
-                }
-                Stream::Tls(stream) => {
-                    stream.write_all(octets).await?;
-                    stream.flush().await?;
-                }
-            }
-            Ok(())
-        })
-        .await
+        within(limit, async { Ok(self.stream.write(octets).await?) }).await
     }
 
     /// Sends one command and reads its reply.
@@ -170,10 +142,7 @@ impl Wire {
             if self.ahead.len() > LONGEST_LINE {
                 return Err(WireError::NotSmtp(String::from_utf8_lossy(&self.ahead).into_owned()));
             }
-            let read = match &mut self.stream {
-                Stream::Plain(stream) => stream.read(&mut buffer).await?,
-                Stream::Tls(stream) => stream.read(&mut buffer).await?,
-            };
+            let read = self.stream.read(&mut buffer).await?;
             if read == 0 {
                 return Err(WireError::Closed);
             }
