@@ -77,6 +77,7 @@ mod tests {
             labels: Vec::new(),
             verdict: Verdict::Keep,
             kv: Vec::new(),
+            kv_seen: Vec::new(),
             trace: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use postroom_sdk::{Message, Plugin, Problem};
+use postroom_sdk::{JsonSchema, Message, Plugin, Problem, schemars};
 use serde::Deserialize;
 
 use super::*;
@@ -12,7 +12,7 @@ use crate::name::Keys;
 /// Places names, as the plugin does for the files of one message, inside of a call.
 struct Naming;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Sample {
     count: u64,
     seed: u64,
