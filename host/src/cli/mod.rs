@@ -2,6 +2,7 @@
 //! of sysexits.h.
 
 mod account;
+mod archive;
 mod auth;
 mod backup;
 mod check;
@@ -27,6 +28,7 @@ mod signals;
 mod status;
 mod test;
 mod try_message;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -102,6 +104,11 @@ pub enum Verb {
     /// Look at what waits and what was set aside, and decide over it.
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Prove that the objects of a sink, and the manifest of them, are as they were stored. Changes nothing.
+    Verify(verify::Args),
+    /// Everything else about the manifests of sinks.
+    #[command(subcommand)]
+    Archive(archive::Verb),
     /// Examine the state for damage, beside a running host or not; with --repair or --rebuild mend it.
     Doctor(doctor::Args),
     /// Copy the state to a new directory, beside a running host or not.
@@ -173,6 +180,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
+        Verb::Verify(args) => verify::verify(&context, &args),
+        Verb::Archive(verb) => archive::archive(&context, &verb),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),

@@ -21,7 +21,6 @@ pub(super) enum CopyError {
 }
 
 /// Passes octets on and keeps their number and digest.
-#[derive(Debug)]
 pub(super) struct Counted<T> {
     inner: T,
     size: u64,

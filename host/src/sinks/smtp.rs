@@ -203,7 +203,12 @@ impl Smtp {
         session.quit().await;
         let reply = outcome?;
         let to = effect.action.target();
-        Ok(Receipt { location: format!("{} for {to}", self.place()), proof: reply.shown(), already: false })
+        Ok(Receipt {
+            location: format!("{} for {to}", self.place()),
+            proof: reply.shown(),
+            already: false,
+            stored: None,
+        })
     }
 
     /// Greets, protects, logs in, and leaves.
