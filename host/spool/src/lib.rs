@@ -46,7 +46,8 @@ pub use memory::MemorySpool;
 pub use operator::{Aside, Decided, Refusal, Selected, Selection};
 pub use records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Event, Free,
-    History, Leases, MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Receipted, Settlement, Stored, Swept,
+    History, Leases, MessageLease, MessageState, QueueFilter, QueueRow, Receipt, Receipted, Settlement,
+    Stored, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;

@@ -23,7 +23,8 @@ fn key(context: &Context) -> Outcome {
     let key = SigningKey::read(&config.state).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let failure = Failure::new(if missing { Exit::NoInput } else { Exit::Io }, error);
-        failure.hint("the key is made when the first manifest is signed: `manifest = true` in a sink, then run")
+        failure
+            .hint("the key is made when the first manifest is signed: `manifest = true` in a sink, then run")
     })?;
     if context.json {
         output::json(&serde_json::json!({ "key": key.public() }))?;

@@ -11,6 +11,7 @@ mod compiled;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod init;
 mod judged;
 mod once;
@@ -106,6 +107,8 @@ pub enum Verb {
     Queue(queue::Verb),
     /// Prove that the objects of a sink, and the manifest of them, are as they were stored. Changes nothing.
     Verify(verify::Args),
+    /// Copy what a sink keeps out of it, decoded, as files, a maildir or an mbox. Overwrites nothing.
+    Export(export::Args),
     /// Everything else about the manifests of sinks.
     #[command(subcommand)]
     Archive(archive::Verb),
@@ -181,6 +184,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
         Verb::Verify(args) => verify::verify(&context, &args),
+        Verb::Export(args) => export::export(&context, &args),
         Verb::Archive(verb) => archive::archive(&context, &verb),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Backup(args) => backup::backup(&context, &args),

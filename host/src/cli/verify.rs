@@ -69,7 +69,8 @@ pub(super) fn sinks(
     }
     let mut sinks = BTreeMap::new();
     for (name, written) in config.sinks.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
-        let sink = Sink::build(name, written, &config.base).map_err(|error| Failure::new(Exit::Config, error))?;
+        let sink =
+            Sink::build(name, written, &config.base).map_err(|error| Failure::new(Exit::Config, error))?;
         if let Some(place) = sink.manifest(&config.state) {
             sinks.insert(name.clone(), (Arc::new(sink), place));
         }
@@ -79,7 +80,8 @@ pub(super) fn sinks(
             Some(name) => format!("sink {name} has no manifest"),
             None => "no sink has a manifest".to_owned(),
         };
-        let hint = "`manifest = true` in a directory or s3 sink; what is stored there already gets its lines too";
+        let hint =
+            "`manifest = true` in a directory or s3 sink; what is stored there already gets its lines too";
         return Err(Failure::usage(anyhow::anyhow!(text)).hint(hint));
     }
     Ok(sinks)
@@ -104,8 +106,7 @@ async fn all(
         // Before the lines are read, so that those written meanwhile are not missed in it.
         let standing = manifest::standing(spool, name).await?;
         let bar = bar(name);
-        let verification =
-            Verification { sink, place, keys: &keys, standing: standing.as_ref(), range };
+        let verification = Verification { sink, place, keys: &keys, standing: standing.as_ref(), range };
         let report = verification
             .make(&|progress| match progress {
                 Progress::Lines(lines) => bar.set_length(lines),

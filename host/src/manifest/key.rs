@@ -43,7 +43,8 @@ impl SigningKey {
 
     fn make(state: &Path) -> io::Result<Self> {
         let pair = KeyPair::generate_unencrypted_keypair().map_err(unusable)?;
-        let text = pair.sk.to_box(Some("postroom: signs heads of manifests")).map_err(unusable)?.into_string();
+        let text =
+            pair.sk.to_box(Some("postroom: signs heads of manifests")).map_err(unusable)?.into_string();
         let draft = state.join(".manifest.key.tmp");
         let _ = std::fs::remove_file(&draft);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
@@ -69,7 +70,8 @@ impl SigningKey {
     /// # Errors
     /// When the system gives no randomness.
     pub(super) fn sign(&self, octets: &[u8], comment: &str) -> io::Result<String> {
-        let signed = minisign::sign(None, &self.secret, octets, Some(comment), Some("postroom manifest head"));
+        let signed =
+            minisign::sign(None, &self.secret, octets, Some(comment), Some("postroom manifest head"));
         Ok(signed.map_err(unusable)?.into_string())
     }
 }
@@ -96,14 +98,16 @@ impl PublicKeys {
 
     /// Whether one of them made this signature of these octets.
     pub(super) fn made(&self, signature: &str, octets: &[u8]) -> bool {
-        minisign_verify::Signature::decode(signature).is_ok_and(|signature| {
-            self.0.iter().any(|key| key.verify(octets, &signature, false).is_ok())
-        })
+        minisign_verify::Signature::decode(signature)
+            .is_ok_and(|signature| self.0.iter().any(|key| key.verify(octets, &signature, false).is_ok()))
     }
 }
 
 fn unusable(error: minisign::PError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the key that signs manifests cannot be used: {error}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the key that signs manifests cannot be used: {error}"),
+    )
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub struct Line {
     pub plugin_digest: Option<Digest>,
     /// Labels of the message.
     pub labels: Vec<Label>,
+    /// It holds the whole message as it was retrieved.
+    pub whole: bool,
     /// The content, before any coding.
     pub sha256: Digest,
     /// Its octets.
@@ -95,6 +97,7 @@ impl Line {
             plugin,
             plugin_digest,
             labels: receipted.labels.clone(),
+            whole: effect.carries_whole(provenance.size),
             sha256: effect.digest,
             size: effect.size,
             coding: effect.content.coding,
@@ -153,7 +156,10 @@ mod tests {
         assert_eq!(Line::read(&octets).unwrap(), line);
         assert_eq!((line.seq, line.receipt, line.prev), (1, 7, ORIGIN));
         let spaced = String::from_utf8(octets).unwrap().replace("\":", "\": ");
-        assert!(Line::read(spaced.as_bytes()).is_err(), "one form only, so that its digest says what it says");
+        assert!(
+            Line::read(spaced.as_bytes()).is_err(),
+            "one form only, so that its digest says what it says"
+        );
     }
 
     #[test]

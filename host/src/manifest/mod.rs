@@ -17,7 +17,7 @@ mod head;
 mod key;
 mod line;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verify;
 mod writer;
 
@@ -26,5 +26,8 @@ pub use day::Day;
 pub use head::{Head, Signed};
 pub use key::{PublicKeys, SigningKey};
 pub use line::{Kind, Line, ORIGIN};
-pub use verify::{Damage, DamageKind, Examined, Examiner, Progress, Range, Report, Unverified, Verification, keys_of};
+pub use verify::{
+    Damage, DamageKind, Examined, Examiner, Progress, Range, Report, Unverified, Verification, keys_of,
+    read_back,
+};
 pub use writer::{Standing, Tails, end, keep, sign_now, standing};

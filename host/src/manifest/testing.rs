@@ -2,24 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use postroom_mail::{
-    Action, Content, Digest, Effect, Key, Name, OnConflict, Provenance, Timestamp, Uid,
-};
+use postroom_mail::{Action, Content, Digest, Effect, Key, Name, OnConflict, Provenance, Timestamp, Uid};
 use postroom_spool::{Receipt, Receipted, Stored};
 
 use super::{Book, Day, Line, Tail};
 use crate::sinks::ManifestPlace;
 
-pub(super) fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
 /// The content that test receipts stand for.
-pub(super) fn octets(key: &str) -> Vec<u8> {
+pub(crate) fn octets(key: &str) -> Vec<u8> {
     format!("Subject: {key}\r\n\r\nbody of {key}\r\n").into_bytes()
 }
 
-pub(super) fn receipted(number: u64, key: &str) -> Receipted {
+pub(crate) fn receipted(number: u64, key: &str) -> Receipted {
     let octets = octets(key);
     let (digest, size) = (Digest::of(&octets), octets.len() as u64);
     let provenance = Provenance {
@@ -44,7 +42,12 @@ pub(super) fn receipted(number: u64, key: &str) -> Receipted {
         number,
         at: Timestamp(1_795_000_000_000),
         effect,
-        receipt: Receipt { location: format!("/vault/{key}"), proof: "sha256".into(), already: false, stored },
+        receipt: Receipt {
+            location: format!("/vault/{key}"),
+            proof: "sha256".into(),
+            already: false,
+            stored,
+        },
         message,
         provenance,
         labels: Vec::new(),
@@ -52,16 +55,16 @@ pub(super) fn receipted(number: u64, key: &str) -> Receipted {
     }
 }
 
-pub(super) fn place(root: &std::path::Path) -> ManifestPlace {
+pub(crate) fn place(root: &std::path::Path) -> ManifestPlace {
     ManifestPlace { base: root.to_owned(), parts: [".postroom".to_owned(), "manifest".to_owned()] }
 }
 
-pub(super) fn day(text: &str) -> Day {
+pub(crate) fn day(text: &str) -> Day {
     text.parse().unwrap()
 }
 
 /// Adds lines for these receipts to a day.
-pub(super) fn write(book: &Book, tail: &mut Tail, on: &str, receipts: std::ops::RangeInclusive<u64>) {
+pub(crate) fn write(book: &Book, tail: &mut Tail, on: &str, receipts: std::ops::RangeInclusive<u64>) {
     for number in receipts {
         let line = Line::of(&receipted(number, &format!("{number}.eml")), None, tail);
         let mut octets = line.octets().unwrap();

@@ -242,7 +242,8 @@ impl Writing<'_> {
     /// The last receipt that book and spool both have: looked for day by day, from the end.
     async fn agreed(&self) -> io::Result<u64> {
         let place = self.place.clone();
-        let days = blocking(move || Book::open(&place, false)?.map_or(Ok(Vec::new()), |book| book.days())).await?;
+        let days =
+            blocking(move || Book::open(&place, false)?.map_or(Ok(Vec::new()), |book| book.days())).await?;
         for day in days.into_iter().rev() {
             let place = self.place.clone();
             let lines = blocking(move || {

@@ -10,8 +10,8 @@ use postroom_mail::{Coding, Digest, Effect, Key, Name, Octets, OnConflict};
 use postroom_spool::{Receipt, Stored};
 use serde::{Deserialize, Deserializer};
 
-use super::contents::{self, CopyError, Counted};
 use super::ManifestPlace;
+use super::contents::{self, CopyError, Counted};
 use super::error::{Fault, SinkError};
 use super::publish::{self, Dir, Owner, Published, Settled};
 
@@ -54,7 +54,8 @@ impl Directory {
             ));
         }
         let settled = Settled::of(Owner::Directory);
-        let shared = Shared { root: base.join(&config.path), mode: config.mode, manifest: config.manifest, settled };
+        let shared =
+            Shared { root: base.join(&config.path), mode: config.mode, manifest: config.manifest, settled };
         Ok(Self { shared: Arc::new(shared) })
     }
 

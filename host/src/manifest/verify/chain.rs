@@ -29,16 +29,7 @@ pub(super) struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     pub(super) fn new(of: &'a Verification<'a>, report: &'a mut Report) -> Self {
-        Self {
-            of,
-            report,
-            next: 1,
-            before: Some(ORIGIN),
-            at: None,
-            gaps: Vec::new(),
-            head: None,
-            signed: 0,
-        }
+        Self { of, report, next: 1, before: Some(ORIGIN), at: None, gaps: Vec::new(), head: None, signed: 0 }
     }
 
     pub(super) fn follow(mut self, book: &Book) -> io::Result<()> {
@@ -117,7 +108,9 @@ impl<'a> Chain<'a> {
         if !self.of.keys.is_empty() && !signed.is_by(self.of.keys) {
             damaged(
                 DamageKind::BadSignature,
-                format!("the signature of the head of {day} is not by a key that counts, or the head was changed"),
+                format!(
+                    "the signature of the head of {day} is not by a key that counts, or the head was changed"
+                ),
             );
             return Ok(None);
         }
@@ -172,7 +165,9 @@ impl<'a> Chain<'a> {
         for (number, line) in (1..).zip(book.lines(day)?) {
             let (octets, whole) = line?;
             if !whole && octets.len() < 60_000 {
-                let text = format!("line {number} of {day} has no end: it is being written, or was torn; the host mends it");
+                let text = format!(
+                    "line {number} of {day} has no end: it is being written, or was torn; the host mends it"
+                );
                 let damage = Damage::new(DamageKind::LineTorn, text).at(day, Some(number), None);
                 self.report.warnings.push(damage);
                 continue;
@@ -231,9 +226,10 @@ impl<'a> Chain<'a> {
                 let text = format!("line {number} of {day} stands at another place than it was written at");
                 (DamageKind::LineReordered, text)
             }
-            None => {
-                (DamageKind::LineDoubled, format!("line {number} of {day} has a number that another line has"))
-            }
+            None => (
+                DamageKind::LineDoubled,
+                format!("line {number} of {day} has a number that another line has"),
+            ),
         };
         self.report.damage.push(Damage::new(kind, text).at(day, Some(number), Some(seq)));
     }

@@ -68,16 +68,7 @@ pub enum DamageKind {
 
 impl Damage {
     pub(super) fn new(kind: DamageKind, text: String) -> Self {
-        Self {
-            kind,
-            day: None,
-            line: None,
-            seq: None,
-            key: None,
-            expected: None,
-            actual: None,
-            text,
-        }
+        Self { kind, day: None, line: None, seq: None, key: None, expected: None, actual: None, text }
     }
 
     pub(super) fn at(mut self, day: Day, line: Option<u64>, seq: Option<u64>) -> Self {
@@ -96,7 +87,8 @@ impl Damage {
     }
 
     pub(super) fn unlisted(key: String) -> Self {
-        let text = format!("no line names the object {key:?}: it was not stored by this host, or its line is gone");
+        let text =
+            format!("no line names the object {key:?}: it was not stored by this host, or its line is gone");
         Self::new(DamageKind::ObjectUnlisted, text).of_key(&key)
     }
 

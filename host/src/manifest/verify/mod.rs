@@ -20,7 +20,7 @@ use super::{Book, Day, Kind, Line, PublicKeys, SigningKey, Standing};
 use crate::sinks::{DeliveryError, ManifestPlace, Sink};
 
 pub use damage::{Damage, DamageKind};
-pub use objects::{Examined, Examiner};
+pub use objects::{Examined, Examiner, read_back};
 
 /// So many objects are read at once.
 const AT_ONCE: usize = 8;

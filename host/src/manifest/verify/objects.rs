@@ -153,3 +153,21 @@ pub(super) async fn examine<W: Write>(sink: &Sink, line: &Line, into: W) -> Resu
     }
     examiner.finish().map(|(examined, _)| examined).map_err(|error| unreadable(&error))
 }
+
+/// Writes what the object of a line decodes to into `into`, if it is what the line says.
+///
+/// # Errors
+/// In words, when it is gone, cannot be read or written, or is another; part of it may be written then.
+pub async fn read_back<W: Write>(sink: &Sink, line: &Line, into: W) -> Result<(), String> {
+    match examine(sink, line, into).await {
+        Ok(Examined { content: Ok((digest, size)), .. }) if digest == line.sha256 && size == line.size => {
+            Ok(())
+        }
+        Ok(Examined { content: Ok((digest, _)), .. }) => {
+            Err(format!("its octets are others: SHA-256 {digest}, not {}", line.sha256))
+        }
+        Ok(Examined { content: Err(why), .. }) => Err(format!("it cannot be decoded: {why}")),
+        Err(Missing::Gone) => Err("it is gone".to_owned()),
+        Err(Missing::Unreadable(why)) => Err(format!("it cannot be read: {why}")),
+    }
+}

@@ -51,7 +51,8 @@ impl Directory {
                     let mut keys = Vec::new();
                     for (name, is_directory) in shared.names(&directory)? {
                         let ours = directory.is_empty() && name == OURS;
-                        let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+                        let path =
+                            if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
                         match is_directory {
                             true if ours || path.matches('/').count() > DEEPEST => {}
                             true => waiting.push(path),
