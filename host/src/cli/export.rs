@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::target::{Put, Target};
 use super::output::{self, count};
 use super::setup::{self, Context};
-use super::verify::sinks;
+use super::verify::{name_of, sinks};
 use super::{Exit, Failure, Outcome};
 use crate::manifest::{Book, Day, Line, read_back};
 use crate::sinks::{ManifestPlace, Sink};
@@ -23,6 +23,7 @@ use crate::sinks::{ManifestPlace, Sink};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The sink; it needs a manifest.
+    #[arg(value_parser = name_of)]
     sink: Name,
     /// Where to: a directory, or for an mbox a file that is not there yet.
     to: PathBuf,
@@ -30,7 +31,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Eml)]
     format: Format,
     /// Only what was retrieved from this account.
-    #[arg(long)]
+    #[arg(long, value_parser = name_of)]
     account: Option<Name>,
     /// The first day, as 2026-11-24.
     #[arg(long, value_name = "DAY")]

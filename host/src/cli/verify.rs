@@ -21,6 +21,7 @@ use crate::sinks::{ManifestPlace, Sink};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The sink; every one that has a manifest when not given.
+    #[arg(value_parser = name_of)]
     sink: Option<Name>,
     /// The first day to look at, as 2026-11-24.
     #[arg(long, value_name = "DAY")]
@@ -54,6 +55,11 @@ pub(super) fn verify(context: &Context, args: &Args) -> Outcome {
         reports.iter().for_each(print);
     }
     Ok(if damaged { Exit::Data } else { Exit::Ok })
+}
+
+/// A name on the command line.
+pub(super) fn name_of(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|error| error.to_string())
 }
 
 /// The sinks that have a manifest.

@@ -216,7 +216,7 @@ impl Book {
             let line = Line::read(&octets).map_err(io::Error::other)?;
             let mut tail = Tail::default();
             tail.followed(day, &line, &octets);
-            let first = Lines(BufReader::new(file)).next().transpose()?;
+            let first = self.lines(day)?.next().transpose()?;
             let first = first.and_then(|(octets, _)| Line::read(&octets).ok());
             tail.first = first.map_or(line.seq, |first| first.seq);
             let head = self.head(day)?.and_then(|head| super::Signed::read(&head).ok());
@@ -339,5 +339,78 @@ impl Iterator for Lines {
             }
             Err(error) => Some(Err(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::super::testing::{day, place, write};
+    use super::*;
+
+    const ON: &str = "2026-11-24";
+
+    fn book() -> (TempDir, Book, Tail) {
+        let root = TempDir::new().unwrap();
+        let book = Book::open(&place(root.path()), true).unwrap().unwrap();
+        let mut tail = Tail::default();
+        write(&book, &mut tail, "2026-11-23", 1..=2);
+        write(&book, &mut tail, ON, 3..=5);
+        (root, book, tail)
+    }
+
+    #[test]
+    fn where_a_chain_stands_is_read_from_the_end_of_its_last_day() {
+        let (root, book, tail) = book();
+        assert_eq!(book.tail(true).unwrap(), (tail.clone(), None));
+        assert_eq!((tail.seq, tail.first, tail.receipt), (5, 3, 5));
+        fs::write(place(root.path()).path().join("2026-11-25.jsonl"), b"").unwrap();
+        assert_eq!(book.tail(true).unwrap().0, tail, "a file that got no line");
+        assert!(Book::open(&place(&root.path().join("gone")), false).unwrap().is_none());
+        assert!(Book::open(&place(&root.path().join("gone")), true).is_err(), "no root is made");
+    }
+
+    #[test]
+    fn what_a_crash_left_after_the_last_whole_line_is_cut_off_and_kept() {
+        let (root, book, tail) = book();
+        let path = place(root.path()).path().join("2026-11-24.jsonl");
+        let whole = fs::read(&path).unwrap();
+        let third = whole.split_inclusive(|octet| *octet == b'\n').next().unwrap();
+        let zeros = [0; 600];
+        let later = [&zeros[..], b"\n", third].concat();
+        for torn in [&third[..1], &third[..third.len() - 1], &zeros, b"{}\n", &later] {
+            fs::write(&path, [&whole, torn].concat()).unwrap();
+            assert_eq!(book.tail(false).unwrap(), (tail.clone(), None), "only a look");
+            let (mended, kept) = book.tail(true).unwrap();
+            assert_eq!((mended, fs::read(&path).unwrap()), (tail.clone(), whole.clone()));
+            assert_eq!(fs::read(place(root.path()).path().join(kept.unwrap())).unwrap(), torn);
+        }
+        // Nothing whole of the day is left: the chain stands at the day before.
+        fs::write(&path, &third[..9]).unwrap();
+        let (before, _) = book.tail(true).unwrap();
+        assert_eq!((before.seq, before.day), (2, Some(day("2026-11-23"))));
+    }
+
+    #[test]
+    fn days_never_go_back_and_one_that_is_over_gets_no_line() {
+        let (_root, _book, mut tail) = book();
+        assert_eq!(tail.day_for(day("2026-11-20")), day(ON));
+        assert_eq!(tail.day_for(day("2026-12-01")), day("2026-12-01"));
+        tail.closed = true;
+        assert_eq!(tail.day_for(day(ON)), day("2026-11-25"));
+        assert_eq!(Tail::default().day_for(day("2001-01-01")), day("2001-01-01"));
+    }
+
+    #[test]
+    fn a_symbolic_link_in_place_of_the_directory_is_not_followed() {
+        let (root, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), root.path().join(".postroom")).unwrap();
+        assert!(Book::open(&place(root.path()), true).is_err());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

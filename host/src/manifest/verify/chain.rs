@@ -34,10 +34,10 @@ impl<'a> Chain<'a> {
 
     pub(super) fn follow(mut self, book: &Book) -> io::Result<()> {
         let (days, heads) = (book.days()?, book.heads()?);
-        let last = days.last().copied();
         let mut all: Vec<Day> = days.iter().chain(&heads).copied().collect();
         all.sort();
         all.dedup();
+        let last = all.last().copied();
         if self.of.keys.is_empty() && !heads.is_empty() {
             let text = "no key is known to check signatures with; give it with --key".to_owned();
             self.report.warnings.push(Damage::new(DamageKind::KeyUnknown, text));
