@@ -9,6 +9,8 @@ pub struct Bells {
     pub inbox: Notify,
     /// A plan was committed.
     pub outbox: Notify,
+    /// A receipt was recorded.
+    pub receipts: Notify,
     /// The configuration was swapped.
     pub reloaded: Notify,
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod deliver;
 pub mod fetch;
 pub mod live;
+pub mod manifest;
 pub mod origin;
 pub mod pipeline;
 pub mod progress;

@@ -19,7 +19,7 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::progress::Observer;
-use crate::{deliver, pipeline, reload, requests, source};
+use crate::{deliver, manifest, pipeline, reload, requests, source};
 
 /// How long a stop may take; what is not finished by then is finished after the next start.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -60,6 +60,8 @@ pub struct Host {
     pub bells: Bells,
     /// Whoever shows progress.
     pub observer: Observer,
+    /// Where the manifests of sinks stand.
+    pub manifests: manifest::Tails,
     /// Sinks that are left alone for a while.
     pub breakers: deliver::Breakers,
     /// The versions of every step's plugin, and which failed too often.
@@ -109,6 +111,7 @@ impl Host {
             chance: Chance::system(),
             bells: Bells::default(),
             observer,
+            manifests: manifest::Tails::default(),
             breakers: deliver::Breakers::default(),
             versions: pipeline::Versions::default(),
             shadows: pipeline::Shadows::default(),
@@ -210,6 +213,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let _ = planned.send(true);
     let attempts = joined(attempts).await?;
     reach("once", "delivered");
+    manifest::end(host).await;
     let keep = host.live.load().config.limits.keep_bodies;
     host.spool.sweep(keep, host.clock.now()).await?;
     reach("once", "swept");
@@ -276,6 +280,7 @@ pub async fn run(
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
     let requests = tokio::spawn(requests::serve(Arc::clone(&host), polls_stop.clone()));
     let scrubs = tokio::spawn(scrub(Arc::clone(&host), polls_stop.clone()));
+    let manifests = tokio::spawn(manifest::keep(Arc::clone(&host), polls_stop.clone()));
     let mut polls = tokio::spawn(source::schedule(Arc::clone(&host), polls_stop));
     let mut pipelines = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Pipeline, pipeline_stops));
     let mut deliveries = tokio::spawn(until_stopped(Arc::clone(&host), Stage::Deliver, delivery_stops));
@@ -307,6 +312,8 @@ pub async fn run(
             let _ = deliveries.await;
         }
         reach("run", "deliveries");
+        let _ = manifests.await;
+        manifest::end(&host).await;
         let _ = sweeps.await;
         reach("run", "sweeps");
         let _ = scrubs.await;

@@ -9,13 +9,16 @@
 //! | `{uidl}` | the server's unique id, unsafe octets as `=HH`; `none` when there is none |
 //! | `{subject}`, `{subject:N}` | subject as a slug of at most 60, or N, characters |
 //! | `{from}`, `{from_domain}` | first address of From, or its domain, as a slug |
+//! | `{list_id}` | identifier of the mailing list (RFC 2919) as a slug; `none` when there is none |
+//! | `{sent:FORMAT}` | the Date field, but never later than the retrieval; that when there is none. Formats as of `date` |
 //! | `{filename}` | parts only: safe file name |
 //! | `{path}` | parts only: dotted path in the tree: "1.2" |
 //! | `{content_sha256}`, `{content_sha256:N}` | parts only: SHA-256 of the decoded content, or its first N digits |
 //!
 //! `{{` and `}}` stand for braces. A value never holds a `/` and is never empty, so only the template makes directories
 //! (a date format may hold one: it is the operator's). The sender decides `{subject}`, `{from}` and `{filename}`: two
-//! messages can have the same, so put `{sha256:16}` or `{id:16}` beside them where that matters.
+//! messages can have the same, so put `{sha256:16}` or `{id:16}` beside them where that matters. A segment that values make
+//! longer than a key may have loses its middle, and gets the message's digest there.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +30,8 @@ use crate::message::{Message, Part};
 
 /// Longest value of `{subject}` without a number, and of `{from}` and `{from_domain}`, in characters.
 const SLUG_CHARS: usize = 60;
+/// Longest segment of a key, in octets; the host refuses a longer one.
+const SEGMENT_OCTETS: usize = 200;
 /// Longest value of `{uidl}` and `{account}`, in octets.
 const NAME_OCTETS: usize = 120;
 
@@ -61,7 +66,8 @@ impl MessageTemplate {
     /// The key for a message.
     pub fn render(&self, message: &Message) -> String {
         // No piece of this template needs a part, so none can fail.
-        plain(&self.0.iter().map(|piece| piece.of_message(message)).collect::<String>())
+        let key: String = self.0.iter().map(|piece| piece.of_message(message)).collect();
+        plain(&fitted(&key, message))
     }
 }
 
@@ -112,7 +118,7 @@ impl PartTemplate {
     pub fn render(&self, message: &Message, part: &Part) -> Result<String, Fault> {
         let key: String =
             self.0.iter().map(|piece| piece.of_part(message, part)).collect::<Result<_, _>>()?;
-        Ok(plain(&key))
+        Ok(plain(&fitted(&key, message)))
     }
 }
 
@@ -143,6 +149,8 @@ enum Piece {
     Subject(usize),
     From,
     FromDomain,
+    ListId,
+    Sent(String),
     OfPart(PartPiece),
 }
 
@@ -167,6 +175,8 @@ impl Piece {
             Self::FromDomain => {
                 slug(message.from().as_ref().and_then(|from| from.domain()).unwrap_or_default(), SLUG_CHARS)
             }
+            Self::ListId => slug(&list_id(&message.header("List-Id").unwrap_or_default()), SLUG_CHARS),
+            Self::Sent(format) => sent(message).format(format),
             Self::OfPart(_) => String::new(),
         }
     }
@@ -242,6 +252,11 @@ fn piece(template: &str, variable: &str, with_part: bool) -> Result<Piece, Probl
         "subject" => number(120).map(Piece::Subject),
         "from" => bare(Piece::From),
         "from_domain" => bare(Piece::FromDomain),
+        "list_id" => bare(Piece::ListId),
+        "sent" => date(template, argument).map(|piece| match piece {
+            Piece::Date(format) => Piece::Sent(format),
+            other => other,
+        }),
         "filename" if with_part => bare(Piece::OfPart(PartPiece::Filename)),
         "path" if with_part => bare(Piece::OfPart(PartPiece::Path)),
         "content_sha256" if with_part => number(64).map(|n| Piece::OfPart(PartPiece::ContentSha256(n))),
@@ -252,7 +267,7 @@ fn piece(template: &str, variable: &str, with_part: bool) -> Result<Piece, Probl
 /// The variables, for the operator.
 fn known(with_part: bool) -> String {
     let of_part = if with_part { ", filename, path, content_sha256" } else { "" };
-    format!("known are account, date, sha256, id, uidl, subject, from, from_domain{of_part}")
+    format!("known are account, date, sha256, id, uidl, subject, from, from_domain, list_id, sent{of_part}")
 }
 
 fn described(with_part: bool) -> String {
@@ -278,7 +293,7 @@ fn check_fixed(template: &str, pieces: &[Piece]) -> Result<(), Problem> {
         .iter()
         .map(|piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Date(format) => Date::from_millis(0).format(format),
+            Piece::Date(format) | Piece::Sent(format) => Date::from_millis(0).format(format),
             _ => "x".to_owned(),
         })
         .collect();
@@ -297,6 +312,39 @@ fn check_fixed(template: &str, pieces: &[Piece]) -> Result<(), Problem> {
 
 fn problem(template: &str, text: &str) -> Problem {
     Problem::new("key", format!("the template \"{template}\" {text}"))
+}
+
+/// The identifier in a List-Id field: what the angle brackets hold, else all of it.
+fn list_id(field: &str) -> String {
+    let inner = field.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    inner.map_or(field, |(inner, _)| inner).trim().to_owned()
+}
+
+/// When the sender says it was sent, as far as that can be.
+fn sent(message: &Message) -> Date {
+    let received = message.received();
+    match message.date() {
+        Some(date) if date.millis() <= received.millis() && date.millis() >= 0 => date,
+        _ => received,
+    }
+}
+
+/// No segment is longer than a key may have.
+fn fitted(key: &str, message: &Message) -> String {
+    if key.split('/').all(|segment| segment.len() <= SEGMENT_OCTETS) {
+        return key.to_owned();
+    }
+    let digest = head(message.sha256(), 16);
+    let fit = |segment: &str| {
+        if segment.len() <= SEGMENT_OCTETS {
+            return segment.to_owned();
+        }
+        let front = (0..=SEGMENT_OCTETS / 2).rev().find(|at| segment.is_char_boundary(*at)).unwrap_or(0);
+        let back = segment.len() - SEGMENT_OCTETS / 4;
+        let back = (back..=segment.len()).find(|at| segment.is_char_boundary(*at)).unwrap_or(segment.len());
+        format!("{}-{digest}-{}", &segment[..front], &segment[back..])
+    };
+    key.split('/').map(fit).collect::<Vec<_>>().join("/")
 }
 
 /// No segment is a Windows device name, with or without an extension: the host refuses such a key everywhere, and the

@@ -14,6 +14,7 @@ mod fetch;
 mod hostile;
 mod languages;
 mod mailboxes;
+mod manifest;
 mod mechanisms;
 mod memory;
 mod oauth;

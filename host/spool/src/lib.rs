@@ -46,7 +46,8 @@ pub use memory::MemorySpool;
 pub use operator::{Aside, Decided, Refusal, Selected, Selection};
 pub use records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Event, Free,
-    History, Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Receipt, Settlement, Swept,
+    History, Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Receipt, Receipted,
+    Settlement, Stored, Swept,
 };
 pub use seen::{ABSENCES, Adoption, Forget, NOTE, Observed, Seen, SeenBy, SeenRow, Stumble};
 pub use sqlite::SqliteSpool;
@@ -341,6 +342,13 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// When the state cannot be written; the effect is then tried again, which its id makes harmless.
     async fn settle(&self, lease: EffectLease, settlement: Settlement, now: Timestamp) -> Result<()>;
+
+    /// At most `limit` receipts of one sink, in the order in which they were recorded, after the one with number `after`.
+    /// Those are the lines of the sink's manifest.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    async fn receipts(&self, sink: &Name, after: u64, limit: usize) -> Result<Vec<Receipted>>;
 
     /// Gives back everything of one kind that is leased, due now, and returns how much that was. Attempts stay counted,
     /// as after a restart, but for [`Leases::Unrecorded`]. Only for a caller that knows that nobody works on any of it any more: a lease that is still

@@ -1,6 +1,6 @@
 //! The pure rules of a message's life that every spool shares, and the words of its history. Does no IO.
 
-use postroom_mail::{Effect, EffectId, MessageId, Name, Provenance, Uid, Verdict};
+use postroom_mail::{Digest, Effect, EffectId, MessageId, Name, Provenance, StepTrace, Uid, Verdict};
 
 use crate::records::{Arrival, MessageState, Receipt};
 use crate::seen::{NOTE, SeenBy};
@@ -68,6 +68,12 @@ pub(crate) fn check_arrival(arrival: &Arrival) -> Result<()> {
     }
     let uid = &provenance.uid;
     Err(Error::Conflict(format!("digest or size of message {uid} are not those of its octets")))
+}
+
+/// Version and digest of the plugin that a step ran with last.
+pub(crate) fn plugin_of(trace: &[StepTrace], step: &Name) -> Option<(String, Digest)> {
+    let last = trace.iter().rev().find(|traced| traced.step == *step)?;
+    Some((last.plugin.clone(), last.plugin_digest))
 }
 
 /// Cuts a reason to a bounded length.

@@ -108,6 +108,41 @@ pub struct Receipt {
     pub proof: String,
     /// The content was there already (an earlier attempt, or the same octets).
     pub already: bool,
+    /// What lies there, of a sink that keeps objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Stored>,
+}
+
+/// An object as a sink keeps it: after any coding, under the key it got in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Its key, below the sink's root or prefix.
+    pub key: String,
+    /// Its octets.
+    pub size: u64,
+    /// Their SHA-256; `None` when an earlier attempt, or somebody else, stored it and it was not read again.
+    pub digest: Option<Digest>,
+}
+
+/// A receipt with what it is for, and its place among all receipts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipted {
+    /// Grows from receipt to receipt, over all sinks. Never used twice by one state.
+    pub number: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What was done.
+    pub effect: Effect,
+    /// Its proof.
+    pub receipt: Receipt,
+    /// For which message.
+    pub message: MessageId,
+    /// Where that came from.
+    pub provenance: Provenance,
+    /// Labels of its plan.
+    pub labels: Vec<Label>,
+    /// Version and digest of the plugin of the step, as its last run says.
+    pub plugin: Option<(String, Digest)>,
 }
 
 /// How an attempt at an effect ended.

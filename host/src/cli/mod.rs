@@ -2,6 +2,7 @@
 //! of sysexits.h.
 
 mod account;
+mod archive;
 mod auth;
 mod backup;
 mod check;
@@ -10,6 +11,7 @@ mod compiled;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod init;
 mod judged;
 mod once;
@@ -27,6 +29,7 @@ mod signals;
 mod status;
 mod test;
 mod try_message;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -102,6 +105,13 @@ pub enum Verb {
     /// Look at what waits and what was set aside, and decide over it.
     #[command(subcommand)]
     Queue(queue::Verb),
+    /// Prove that the objects of a sink, and the manifest of them, are as they were stored. Changes nothing.
+    Verify(verify::Args),
+    /// Copy what a sink keeps out of it, decoded, as files, a maildir or an mbox. Overwrites nothing.
+    Export(export::Args),
+    /// Everything else about the manifests of sinks.
+    #[command(subcommand)]
+    Archive(archive::Verb),
     /// Examine the state for damage, beside a running host or not; with --repair or --rebuild mend it.
     Doctor(doctor::Args),
     /// Copy the state to a new directory, beside a running host or not.
@@ -173,6 +183,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Status => status::status(&context),
         Verb::Why(args) => why::why(&context, &args),
         Verb::Queue(verb) => queue::queue(&context, &verb),
+        Verb::Verify(args) => verify::verify(&context, &args),
+        Verb::Export(args) => export::export(&context, &args),
+        Verb::Archive(verb) => archive::archive(&context, &verb),
         Verb::Doctor(args) => doctor::doctor(&context, &args),
         Verb::Backup(args) => backup::backup(&context, &args),
         Verb::Plugin(verb) => plugin::plugin(&context, &verb),

@@ -17,6 +17,7 @@ use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::manifest;
 use crate::pipeline::{Course, Open, recorded};
 use crate::reload::{self, Refused};
 
@@ -37,6 +38,8 @@ struct Status {
     breakers: Vec<OpenBreaker>,
     /// Why the last change of the configuration or of a plugin was not taken.
     refused_change: Option<Refused>,
+    /// Of each sink that ever had one.
+    manifests: BTreeMap<Name, manifest::Standing>,
     bodies: Usage,
     /// Octets left on the disk of the state.
     free: Option<u64>,
@@ -104,9 +107,21 @@ async fn read(spool: &dyn Spool, config: &Config) -> Result<Status, Failure> {
         counts: spool.counts(None).await?,
         oldest_waiting: oldest,
         parked,
+        manifests: manifests(spool, config).await?,
         bodies: spool.usage().await?,
         free: rustix::fs::statvfs(&config.state).ok().map(|disk| disk.f_bavail * disk.f_frsize),
     })
+}
+
+async fn manifests(
+    spool: &dyn Spool,
+    config: &Config,
+) -> Result<BTreeMap<Name, manifest::Standing>, Failure> {
+    let mut all = BTreeMap::new();
+    for name in config.sinks.keys() {
+        all.extend(manifest::standing(spool, name).await?.map(|standing| (name.clone(), standing)));
+    }
+    Ok(all)
 }
 
 async fn breakers(spool: &dyn Spool, config: &Config) -> Vec<OpenBreaker> {
@@ -170,6 +185,16 @@ fn print(status: &Status) {
     }
     for (sink, number) in &status.parked {
         println!("sink {sink}: {} parked", count(*number, "effect", "effects"));
+    }
+    for (sink, standing) in &status.manifests {
+        println!("sink {sink}: manifest of {}", count(standing.seq, "line", "lines"));
+        if let Some((since, reason)) = &standing.trouble {
+            println!(
+                "  NOT WRITTEN since {}: {}; mail goes on, lines wait",
+                moment(*since),
+                neutral(reason, 300)
+            );
+        }
     }
     for breaker in &status.breakers {
         println!("\n{}", told(breaker));

@@ -132,6 +132,9 @@ async fn one(
     let done = matches!(settlement, Settlement::Done(_));
     let settled = host.spool.settle(lease, settlement, host.clock.now()).await;
     reach(format_args!("deliver.{:?}", sink.kind()), "settled");
+    if done {
+        host.bells.receipts.notify_one();
+    }
     host.observer.tell(Progress::Settled { sink: name.clone(), done });
     (name, settled)
 }

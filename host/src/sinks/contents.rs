@@ -20,6 +20,49 @@ pub(super) enum CopyError {
     Write(io::Error),
 }
 
+/// Passes octets on and keeps their number and digest.
+pub(super) struct Counted<T> {
+    inner: T,
+    size: u64,
+    digest: Digester,
+}
+
+impl<T> Counted<T> {
+    pub(super) fn new(inner: T) -> Self {
+        Self { inner, size: 0, digest: Digester::default() }
+    }
+
+    /// What they passed to, their number and their digest.
+    pub(super) fn finish(self) -> (T, u64, Digest) {
+        (self.inner, self.size, self.digest.finish())
+    }
+
+    fn count(&mut self, octets: &[u8]) {
+        self.size += octets.len() as u64;
+        self.digest.update(octets);
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(octets)?;
+        self.count(&octets[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count(&buffer[..read]);
+        Ok(read)
+    }
+}
+
 /// Writes the effect's content, coded, into `writer`, and returns the writer.
 pub(super) fn copy<W: Write>(effect: &Effect, raw: &dyn Octets, writer: W) -> Result<W, CopyError> {
     match effect.content.coding {
@@ -53,6 +96,18 @@ pub(super) fn same(effect: &Effect, stored: impl Read) -> io::Result<bool> {
             Ok(digest_is(decoded, effect.size, &effect.digest).unwrap_or(false))
         }
     }
+}
+
+/// The same, with number and digest of the stored octets when they are.
+pub(super) fn same_counted(effect: &Effect, stored: impl Read) -> io::Result<Option<(u64, Digest)>> {
+    let mut stored = Counted::new(stored);
+    if !same(effect, &mut stored)? {
+        return Ok(None);
+    }
+    // A decoder need not read behind the end of its frame.
+    io::copy(&mut stored, &mut io::sink())?;
+    let (_, size, digest) = stored.finish();
+    Ok(Some((size, digest)))
 }
 
 /// Copies uncoded octets, and refuses at the first octet too many, and at the end if length or digest disagree.

@@ -6,13 +6,16 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use postroom_mail::{Coding, Effect, Key, Name, Octets, OnConflict};
-use postroom_spool::Receipt;
+use postroom_mail::{Coding, Digest, Effect, Key, Name, Octets, OnConflict};
+use postroom_spool::{Receipt, Stored};
 use serde::{Deserialize, Deserializer};
 
-use super::contents::{self, CopyError};
+use super::ManifestPlace;
+use super::contents::{self, CopyError, Counted};
 use super::error::{Fault, SinkError};
 use super::publish::{self, Dir, Owner, Published, Settled};
+
+mod kept;
 
 /// A directory sink as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,6 +26,9 @@ pub struct DirectoryConfig {
     /// Permissions of the files, `"0640"` or `0o640`.
     #[serde(default = "default_mode", deserialize_with = "file_mode")]
     pub mode: u32,
+    /// Keeps a manifest of what is stored, below the root.
+    #[serde(default)]
+    pub manifest: bool,
 }
 
 /// A tree of files.
@@ -35,6 +41,7 @@ pub struct Directory {
 struct Shared {
     root: PathBuf,
     mode: u32,
+    manifest: bool,
     settled: Settled,
 }
 
@@ -47,7 +54,8 @@ impl Directory {
             ));
         }
         let settled = Settled::of(Owner::Directory);
-        let shared = Shared { root: base.join(&config.path), mode: config.mode, settled };
+        let shared =
+            Shared { root: base.join(&config.path), mode: config.mode, manifest: config.manifest, settled };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -61,6 +69,12 @@ impl Directory {
     ) -> Result<Receipt, Fault> {
         let (shared, effect, key) = (Arc::clone(&self.shared), effect.clone(), key.clone());
         super::blocking(move || shared.store(&effect, &key, on_conflict, &*raw)).await
+    }
+
+    /// Where it keeps a manifest, when it is to have one.
+    pub(super) fn manifest(&self) -> Option<ManifestPlace> {
+        let parts = [super::OURS.to_owned(), "manifest".to_owned()];
+        self.shared.manifest.then(|| ManifestPlace { base: self.shared.root.clone(), parts })
     }
 
     pub(super) async fn probe(&self) -> Result<Vec<String>, Fault> {
@@ -118,6 +132,7 @@ const DIRECTORY_MODE: u32 = 0o750;
 struct Place {
     dir: Dir,
     name: String,
+    key: String,
     shown: String,
 }
 
@@ -125,13 +140,14 @@ impl Place {
     fn open(shared: &Shared, key: &Key) -> Result<Self, Fault> {
         let shown = shared.root.join(key.as_str()).display().to_string();
         let mut parts = super::parts(key.as_str())?;
+        super::not_ours(key.as_str())?;
         let name = parts.pop().unwrap_or_default().to_owned();
         let root = Dir::root(&shared.root, DIRECTORY_MODE, &shared.settled)
             .map_err(|error| publish::fault(&shown, error))?;
         let dir = root
             .descend(&parts, DIRECTORY_MODE, &shared.settled)
             .map_err(|error| publish::fault(&shown, error))?;
-        Ok(Self { dir, name, shown })
+        Ok(Self { dir, name, key: key.as_str().to_owned(), shown })
     }
 
     /// Creates the file, or finds it there already; `None` when the name is taken by other octets.
@@ -143,9 +159,9 @@ impl Place {
         draft: &mut Option<Draft>,
     ) -> Result<Option<Receipt>, Fault> {
         match self.existing(effect)? {
-            Existing::Same => {
+            Existing::Same(octets) => {
                 self.clear(effect);
-                return Ok(Some(self.receipt(effect, true)));
+                return Ok(Some(self.receipt(effect, octets, true)));
             }
             Existing::Other => return Ok(None),
             Existing::Free => {}
@@ -159,10 +175,10 @@ impl Place {
             .publish(&written.file, &written.name, &self.dir, &self.name, shared.mode)
             .map_err(|error| self.fault(error))?;
         match published {
-            Published::New => Ok(Some(self.receipt(effect, false))),
+            Published::New => Ok(Some(self.receipt(effect, written.octets, false))),
             // Somebody was faster.
             Published::Taken => match self.existing(effect)? {
-                Existing::Same => Ok(Some(self.receipt(effect, true))),
+                Existing::Same(octets) => Ok(Some(self.receipt(effect, octets, true))),
                 Existing::Other => Ok(None),
                 Existing::Free => {
                     Err(Fault::temporary(format!("{} comes and goes; trying again", self.shown)))
@@ -188,16 +204,16 @@ impl Place {
         if effect.content.coding == Coding::Identity && length != effect.size {
             return Ok(Existing::Other);
         }
-        if !contents::same(effect, &file).map_err(|error| self.fault(error))? {
-            return Ok(Existing::Other);
-        }
+        let same = contents::same_counted(effect, &file).map_err(|error| self.fault(error))?;
+        let Some(octets) = same else { return Ok(Existing::Other) };
         // An earlier attempt may have died between the rename and its sync.
         file.sync_all().and_then(|()| self.dir.sync()).map_err(|error| self.fault(error))?;
-        Ok(Existing::Same)
+        Ok(Existing::Same(octets))
     }
 
-    fn receipt(&self, effect: &Effect, already: bool) -> Receipt {
-        Receipt { location: self.shown.clone(), proof: format!("sha256 {}", effect.digest), already }
+    fn receipt(&self, effect: &Effect, (size, digest): (u64, Digest), already: bool) -> Receipt {
+        let stored = Some(Stored { key: self.key.clone(), size, digest: Some(digest) });
+        Receipt { location: self.shown.clone(), proof: format!("sha256 {}", effect.digest), already, stored }
     }
 
     fn fault(&self, error: io::Error) -> Fault {
@@ -208,7 +224,8 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Existing {
     Free,
-    Same,
+    /// With number and digest of its octets, as they are stored.
+    Same((u64, Digest)),
     Other,
 }
 
@@ -218,6 +235,8 @@ struct Draft {
     dir: Dir,
     file: File,
     name: String,
+    /// Number and digest of its octets.
+    octets: (u64, Digest),
 }
 
 impl Draft {
@@ -225,9 +244,12 @@ impl Draft {
         let name = publish::temporary_name(effect);
         let dir = place.dir.again().map_err(|error| place.fault(error))?;
         let file = dir.temporary(&name).map_err(|error| place.fault(error))?;
-        let draft = Self { dir, file, name };
+        let mut draft = Self { dir, file, name, octets: (0, Digest([0; 32])) };
         match draft.fill(effect, raw) {
-            Ok(()) => Ok(draft),
+            Ok(octets) => {
+                draft.octets = octets;
+                Ok(draft)
+            }
             Err(error) => {
                 Self::discard(Some(draft));
                 Err(match error {
@@ -238,13 +260,13 @@ impl Draft {
         }
     }
 
-    fn fill(&self, effect: &Effect, raw: &dyn Octets) -> Result<(), CopyError> {
+    fn fill(&self, effect: &Effect, raw: &dyn Octets) -> Result<(u64, Digest), CopyError> {
         Owner::Directory.before("write").map_err(CopyError::Write)?;
-        let writer = BufWriter::with_capacity(256 * 1024, &self.file);
-        let writer = contents::copy(effect, raw, writer)?;
+        let writer = Counted::new(BufWriter::with_capacity(256 * 1024, &self.file));
+        let (writer, size, digest) = contents::copy(effect, raw, writer)?.finish();
         writer.into_inner().map_err(|error| CopyError::Write(error.into_error()))?;
         Owner::Directory.after("write");
-        Ok(())
+        Ok((size, digest))
     }
 
     /// Removes the temporary file if it still has its name. A failure leaves it to the next attempt.

@@ -198,7 +198,12 @@ impl Imap {
         session.quit().await;
         let (proof, already) = outcome?;
         let place = format!("imap://{}/{}", self.place(), shown(mailbox));
-        Ok(Receipt { location: place, proof: format!("{proof}sha256 {}", filing.digest), already })
+        Ok(Receipt {
+            location: place,
+            proof: format!("{proof}sha256 {}", filing.digest),
+            already,
+            stored: None,
+        })
     }
 
     /// Where it lies, and whether it lay there before.

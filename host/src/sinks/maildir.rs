@@ -89,6 +89,7 @@ impl Shared {
         let place = folder_path.display().to_string();
         let fault = |error: io::Error| publish::fault(&place, error);
         let receipt = |part: &str, name: &str, already: bool| Receipt {
+            stored: None,
             location: folder_path.join(part).join(name).display().to_string(),
             proof: format!("sha256 {}", filing.effect.digest),
             already,

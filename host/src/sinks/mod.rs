@@ -22,10 +22,12 @@ pub use s3::{S3, S3Config};
 pub use smtp::{InDoubt, Lmtp, LmtpConfig, Smtp, SmtpConfig, SmtpTls};
 pub use webhook::{Webhook, WebhookConfig, WebhookFormat};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance, Timestamp};
 use postroom_spool::Receipt;
 use serde::Deserialize;
@@ -277,6 +279,79 @@ impl Sink {
         facts.map_err(|fault| fault.at(&self.name))
     }
 
+    /// Where the sink keeps its manifest, when it is to have one. `state` is the state directory.
+    pub fn manifest(&self, state: &Path) -> Option<ManifestPlace> {
+        match &self.transport {
+            Transport::Directory(directory) => directory.manifest(),
+            Transport::S3(s3) => s3.manifest().then(|| ManifestPlace {
+                base: state.to_owned(),
+                parts: ["manifest".to_owned(), self.name.as_str().to_owned()],
+            }),
+            Transport::Maildir(_)
+            | Transport::Imap(_)
+            | Transport::Smtp(_)
+            | Transport::Lmtp(_)
+            | Transport::Webhook(_) => None,
+        }
+    }
+
+    /// The octets under a key of an object sink, as they are stored, a block at a time; `None` when there are none.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn open(&self, key: &str) -> Result<Option<Blocks<'_>>, DeliveryError> {
+        let opened = match &self.transport {
+            Transport::Directory(directory) => directory.open(key).await,
+            Transport::S3(s3) => s3.open(key).await,
+            Transport::Maildir(_)
+            | Transport::Imap(_)
+            | Transport::Smtp(_)
+            | Transport::Lmtp(_)
+            | Transport::Webhook(_) => Err(no_objects()),
+        };
+        let blocks = opened.map_err(|fault| fault.at(&self.name))?;
+        Ok(blocks.map(|blocks| blocks.map_err(|fault| fault.at(&self.name)).boxed()))
+    }
+
+    /// Every key of an object sink, in no order, but for the host's own.
+    pub fn keys(&self) -> BoxStream<'_, Result<String, DeliveryError>> {
+        let keys = match &self.transport {
+            Transport::Directory(directory) => directory.keys(),
+            Transport::S3(s3) => s3.keys(),
+            Transport::Maildir(_)
+            | Transport::Imap(_)
+            | Transport::Smtp(_)
+            | Transport::Lmtp(_)
+            | Transport::Webhook(_) => futures::stream::iter([Err(no_objects())]).boxed(),
+        };
+        keys.map_err(|fault| fault.at(&self.name)).boxed()
+    }
+
+    /// Has a copy of a file of the manifest beside the objects, where the manifest is kept elsewhere. Whether what lies there
+    /// is that file; it is never overwritten.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn copy_manifest(&self, name: &str, octets: Vec<u8>) -> Result<bool, DeliveryError> {
+        match &self.transport {
+            Transport::S3(s3) => {
+                let put = s3.put_once(&format!("{OURS}/manifest/{name}"), octets).await;
+                put.map_err(|fault| fault.at(&self.name))
+            }
+            Transport::Directory(_)
+            | Transport::Maildir(_)
+            | Transport::Imap(_)
+            | Transport::Smtp(_)
+            | Transport::Lmtp(_)
+            | Transport::Webhook(_) => Ok(true),
+        }
+    }
+
+    /// Whether it wants such copies.
+    pub fn copies_manifest(&self) -> bool {
+        matches!(&self.transport, Transport::S3(_))
+    }
+
     async fn carry_out(&self, job: &Job<'_>) -> Result<Receipt, Fault> {
         let raw = Arc::clone(&job.raw);
         match (&self.transport, &job.effect.action) {
@@ -314,6 +389,30 @@ impl Sink {
     }
 }
 
+/// Octets as they come.
+pub type Blocks<'a> = BoxStream<'a, Result<Bytes, DeliveryError>>;
+
+/// The directory of a manifest: two directories below one that must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestPlace {
+    /// The root of the sink, or the state directory.
+    pub base: PathBuf,
+    /// Made when missing, one below the other.
+    pub parts: [String; 2],
+}
+
+impl ManifestPlace {
+    /// Its path.
+    pub fn path(&self) -> PathBuf {
+        let [first, second] = &self.parts;
+        self.base.join(first).join(second)
+    }
+}
+
+fn no_objects() -> Fault {
+    Fault::permanent("this sink keeps no objects under keys, so that nothing can be read back")
+}
+
 /// How many names a conflict tries: the key itself and 2 to this.
 const MOST_NUMBERS: u32 = 999;
 
@@ -339,6 +438,18 @@ fn parts(path: &str) -> Result<Vec<&str>, Fault> {
         )));
     }
     Ok(parts)
+}
+
+/// The first part of the keys of what the host itself keeps beside objects.
+pub const OURS: &str = ".postroom";
+
+fn not_ours(key: &str) -> Result<(), Fault> {
+    match key.split('/').next().is_some_and(|first| first.eq_ignore_ascii_case(OURS)) {
+        true => Err(Fault::permanent(format!(
+            "keys below {OURS} are the manifest's; choose another key template"
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn taken(key: &Key) -> Fault {

@@ -120,6 +120,12 @@ impl Dir {
         }
     }
 
+    /// Opens the root, which must be there.
+    pub(super) fn there(path: &Path, owner: Owner) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?, owner))
+    }
+
     /// Goes down `parts`, one directory at a time, making and syncing what is missing.
     pub(super) fn descend(self, parts: &[&str], mode: u32, settled: &Settled) -> io::Result<Self> {
         let mut dir = self;
@@ -249,6 +255,30 @@ impl Dir {
             }
         }
         Ok(None)
+    }
+
+    /// The names in this directory, with whether each is a directory. What is neither that nor a regular file, such as a
+    /// symbolic link, is left out.
+    pub(super) fn names(&self) -> io::Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                known => known,
+            };
+            if matches!(kind, FileType::RegularFile | FileType::Directory) {
+                names.push((name.to_string_lossy().into_owned(), kind == FileType::Directory));
+            }
+        }
+        Ok(names)
     }
 
     /// Makes the names in this directory durable.

@@ -13,8 +13,8 @@ use object_store::{
     PutMode, PutOptions, PutPayload, RetryConfig,
 };
 use postroom_mail::rules::neutral;
-use postroom_mail::{Coding, Effect, Key, Name, Octets, OnConflict};
-use postroom_spool::Receipt;
+use postroom_mail::{Coding, Digest, Effect, Key, Name, Octets, OnConflict};
+use postroom_spool::{Receipt, Stored};
 use serde::Deserialize;
 
 use self::http::{Connector, Refused};
@@ -23,6 +23,7 @@ use super::error::{Fault, SinkError, quoted};
 use crate::config::{Secret, SecretRef};
 
 mod http;
+mod kept;
 
 /// An S3 sink as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,6 +49,9 @@ pub struct S3Config {
     pub allow_http: bool,
     /// PEM file of the only authorities to trust, relative to the configuration file.
     pub ca_file: Option<PathBuf>,
+    /// Keeps a manifest of what is stored: in the state, each day that is over in the bucket too.
+    #[serde(default)]
+    pub manifest: bool,
 }
 
 /// A bucket.
@@ -56,10 +60,13 @@ pub struct S3 {
     store: AmazonS3,
     bucket: String,
     prefix: String,
+    manifest: bool,
 }
 
 /// Digest of the content before any coding.
 const SHA256: &str = "postroom-sha256";
+/// Digest of the octets as they are stored.
+const STORED: &str = "postroom-stored-sha256";
 /// Which effect wrote the object.
 const EFFECT: &str = "postroom-effect";
 /// What S3 allows in all (names and values).
@@ -119,7 +126,7 @@ impl S3 {
             .build()
             .map_err(|_| SinkError::new(name, "cannot be set up: check `bucket`, `endpoint` and `region`"))?;
         let prefix = config.prefix.as_deref().unwrap_or("").trim_matches('/').to_owned();
-        Ok(Self { store, bucket: config.bucket.clone(), prefix })
+        Ok(Self { store, bucket: config.bucket.clone(), prefix, manifest: config.manifest })
     }
 
     /// `key` of the effect, with the effect's content.
@@ -133,12 +140,19 @@ impl S3 {
         raw: Arc<dyn Octets>,
     ) -> Result<Receipt, Fault> {
         let owned = effect.clone();
-        let coded = super::blocking(move || contents::collect(&owned, &*raw)).await?;
+        super::not_ours(key.as_str())?;
+        let (coded, digest) = super::blocking(move || {
+            let coded = contents::collect(&owned, &*raw)?;
+            let digest = Digest::of(&coded);
+            Ok((coded, digest))
+        })
+        .await?;
         let payload = PutPayload::from(coded);
-        let attributes = attributes(effect, content_type, meta)?;
+        let attributes = attributes(effect, content_type, meta, &digest)?;
         for n in 1..=super::MOST_NUMBERS {
             let key = if n == 1 { key.clone() } else { key.numbered(n) };
-            if let Some(receipt) = self.create(effect, &key, payload.clone(), attributes.clone()).await? {
+            let payload = payload.clone();
+            if let Some(receipt) = self.create(effect, &key, payload, digest, attributes.clone()).await? {
                 return Ok(receipt);
             }
             if on_conflict == OnConflict::Refuse {
@@ -146,6 +160,11 @@ impl S3 {
             }
         }
         Err(super::numbers_used_up(key))
+    }
+
+    /// Whether it is to have a manifest.
+    pub(super) fn manifest(&self) -> bool {
+        self.manifest
     }
 
     /// Puts one small object twice: the second must be refused, or two hosts could overwrite each other's mail.
@@ -181,19 +200,29 @@ impl S3 {
         effect: &Effect,
         key: &Key,
         payload: PutPayload,
+        digest: Digest,
         attributes: Attributes,
     ) -> Result<Option<Receipt>, Fault> {
         let path = self.path(key.as_str())?;
         let size = payload.content_length() as u64;
         let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         match self.store.put_opts(&path, payload, options).await {
-            Ok(put) => Ok(Some(self.receipt(effect, &path, put.e_tag, put.version, false))),
-            Err(StoreError::AlreadyExists { .. }) => self.compare(effect, &path, size).await,
+            Ok(put) => {
+                let stored = Stored { key: key.as_str().to_owned(), size, digest: Some(digest) };
+                Ok(Some(self.receipt(effect, &path, put.e_tag, put.version, stored, false)))
+            }
+            Err(StoreError::AlreadyExists { .. }) => self.compare(effect, key, &path, size).await,
             Err(error) => Err(self.fault(&path, &error)),
         }
     }
 
-    async fn compare(&self, effect: &Effect, path: &ObjectPath, size: u64) -> Result<Option<Receipt>, Fault> {
+    async fn compare(
+        &self,
+        effect: &Effect,
+        key: &Key,
+        path: &ObjectPath,
+        size: u64,
+    ) -> Result<Option<Receipt>, Fault> {
         let options = GetOptions { head: true, ..GetOptions::default() };
         let head = match self.store.get_opts(path, options).await {
             Ok(head) => head,
@@ -213,7 +242,10 @@ impl S3 {
             Some(digest) => **digest == effect.digest.to_string() && head.meta.size == size,
             None => self.same_octets(effect, path, head.meta.size, size).await?,
         };
-        Ok(same.then(|| self.receipt(effect, path, e_tag, version, true)))
+        let digest = head.attributes.get(&Attribute::Metadata(STORED.into()));
+        let digest = digest.and_then(|digest| digest.parse().ok());
+        let stored = Stored { key: key.as_str().to_owned(), size: head.meta.size, digest };
+        Ok(same.then(|| self.receipt(effect, path, e_tag, version, stored, true)))
     }
 
     /// For an object that somebody else wrote.
@@ -260,6 +292,7 @@ impl S3 {
         path: &ObjectPath,
         e_tag: Option<String>,
         version: Option<String>,
+        stored: Stored,
         already: bool,
     ) -> Receipt {
         let e_tag = e_tag.map(|tag| format!("etag {}, ", neutral(&tag, 200))).unwrap_or_default();
@@ -268,6 +301,7 @@ impl S3 {
             location: format!("s3://{}/{path}", self.bucket),
             proof: format!("{e_tag}{version}sha256 {}", effect.digest),
             already,
+            stored: Some(stored),
         }
     }
 
@@ -308,6 +342,7 @@ fn attributes(
     effect: &Effect,
     content_type: Option<&str>,
     meta: &[(String, String)],
+    stored: &Digest,
 ) -> Result<Attributes, Fault> {
     // What lies there is the frame, not the content.
     let content_type = match effect.content.coding {
@@ -327,6 +362,7 @@ fn attributes(
         pairs.insert(name, header_safe(value));
     }
     pairs.insert(SHA256.to_owned(), effect.digest.to_string());
+    pairs.insert(STORED.to_owned(), stored.to_string());
     pairs.insert(EFFECT.to_owned(), effect.id.to_string());
     let total: usize = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
     if total > MOST_META {

@@ -237,7 +237,7 @@ impl Server {
         session.quit().await;
         let proof = outcome?;
         let to = effect.action.target();
-        Ok(Receipt { location: format!("{} for {to}", self.place()), proof, already: false })
+        Ok(Receipt { location: format!("{} for {to}", self.place()), proof, already: false, stored: None })
     }
 
     async fn probe(&self, rules: &Rules) -> Result<Vec<String>, Fault> {

@@ -146,6 +146,7 @@ impl Webhook {
             location: format!("{} as {key}", self.place),
             proof: format!("{answer}, sha256 {}", job.effect.digest),
             already,
+            stored: None,
         })
     }
 

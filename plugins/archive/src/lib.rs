@@ -15,7 +15,8 @@ pub struct Archive;
 pub struct Settings {
     /// Name of a granted sink.
     pub sink: String,
-    /// Key in an object sink; variables: account, date:FORMAT, sha256, id, uidl, subject, from, from_domain.
+    /// Key in an object sink; variables: account, date:FORMAT, sha256, id, uidl, subject, from, from_domain,
+    /// list_id, sent:FORMAT.
     #[schemars(extend("default" = DEFAULT_KEY))]
     pub key: Option<MessageTemplate>,
     /// How an object sink compresses it.
@@ -190,6 +191,81 @@ mod tests {
             "plain messages",
         );
         refused(json!({ "sink": "v", "flags": "S" }), "settings.flags", "set mailbox too");
+    }
+
+    #[track_caller]
+    fn key_of(template: &str, mail: &Mail) -> String {
+        let run =
+            Bench::new().sink("vault").run::<Archive>(json!({ "sink": "vault", "key": template }), mail);
+        let [Effect::Store { key, .. }] = &run.effects[..] else { panic!("{run:?}") };
+        key.clone()
+    }
+
+    #[test]
+    fn what_the_sender_writes_makes_clean_keys_of_bounded_length() {
+        let mail = Mail::new().header("List-Id", "N\u{e9}ws <../a/ \u{1}News.Shop.example>");
+        assert_eq!(key_of("{list_id}/a.eml", &mail), "a-news.shop.example/a.eml");
+        assert_eq!(key_of("{list_id}/a.eml", &Mail::new()), "none/a.eml");
+        // 2020, and a day that is still to come: that of the retrieval counts.
+        let sent = |ms| key_of("{sent:%Y/%m}.eml", &Mail::new().date_ms(ms));
+        assert_eq!(
+            (sent(1_580_000_000_000), sent(4_000_000_000_000)),
+            ("2020/01.eml".into(), "2026/11.eml".into())
+        );
+        let long = "subject ".repeat(40);
+        let mail = Mail::new().subject(&long).uidl(Some(&"u".repeat(150))).from("abc@shop.example");
+        let key = key_of("{subject:120}-{from}-{uidl}/{sha256}.eml", &mail);
+        let segments: Vec<&str> = key.split('/').collect();
+        assert!(segments[0].len() <= 200 && segments[0].starts_with("subject-subject"), "{key}");
+        assert!(
+            segments[0].contains(&segments[1][..16]),
+            "the digest takes the place of what was cut: {key}"
+        );
+    }
+
+    const README: &str = include_str!("../README.md");
+
+    #[test]
+    fn the_examples_of_the_readme_work_as_it_says() {
+        let mail = Mail::new()
+            .from("Shop <a@shop.example>")
+            .subject("Your order")
+            .header("List-Id", "<news.shop.example>");
+        let mut keys = Vec::new();
+        for block in README.split("```toml\n").skip(1) {
+            let text = block.split("```").next().unwrap();
+            let config: toml::Table = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let Some(steps) = config.get("pipelines").map(|all| all["main"]["steps"].as_array().unwrap())
+            else {
+                continue;
+            };
+            for step in steps {
+                let settings = json!(step["settings"]);
+                let sink = settings["sink"].as_str().unwrap();
+                let is_mailbox = config["sinks"][sink]["type"].as_str() == Some("maildir");
+                let bench = if is_mailbox { Bench::new().mailbox(sink) } else { Bench::new().sink(sink) };
+                let run = bench.run::<Archive>(settings, &mail);
+                assert_eq!(run.result, Ok(()), "{text}");
+                keys.extend(run.effects.iter().filter_map(|effect| match effect {
+                    Effect::Store { key, .. } => Some(key.clone()),
+                    _ => None,
+                }));
+            }
+        }
+        assert!(keys.len() >= 3, "{keys:?}");
+        for key in keys {
+            let shape: Vec<&str> = key.rsplitn(2, '/').collect();
+            assert!(README.contains(&format!("`{}/", shape[1].split('/').next().unwrap())), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_readme_has_a_row_for_each_setting() {
+        let described: serde_json::Value =
+            serde_json::from_str(&postroom_bench::describe::<Archive>()).unwrap();
+        for setting in described["settings"]["properties"].as_object().unwrap().keys() {
+            assert!(README.contains(&format!("\n| `{setting}` |")), "{setting}");
+        }
     }
 
     #[test]

@@ -106,6 +106,7 @@ impl Host {
             return Settlement::Doubt { at: Some(at), reason: "its answer was lost".into() };
         }
         Settlement::Done(Receipt {
+            stored: None,
             location: "there".into(),
             proof: lease.effect.digest.to_string(),
             already,

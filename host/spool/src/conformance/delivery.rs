@@ -5,7 +5,8 @@ use postroom_mail::{Digest, KvSeen, Plan, Timestamp, Verdict};
 use super::Factory;
 use super::sample::{self, Fresh, admit, effect, lease_one, name, plan, receipt, state, write};
 use crate::{
-    EffectLease, EffectState, Error, Leases, MessageLease, MessageState, Planned, Settlement, Spool,
+    EffectLease, EffectState, Error, Leases, MessageLease, MessageState, Planned, Receipt, Settlement, Spool,
+    Stored,
 };
 
 pub(super) async fn suite(factory: Factory<'_>) {
@@ -31,6 +32,7 @@ pub(super) async fn suite(factory: Factory<'_>) {
     the_octets_of_a_steps_state_are_its_keys_its_values_and_some_for_each_entry(factory()).await;
     a_plan_that_was_decided_by_another_state_is_dropped_and_counts_no_attempt(factory()).await;
     the_next_due_time_is_the_least(factory()).await;
+    receipts_are_told_in_the_order_in_which_they_came(factory()).await;
 }
 
 const NOW: Timestamp = Timestamp(2000);
@@ -409,4 +411,44 @@ async fn the_next_due_time_is_the_least(spool: Fresh) {
     let lease = lease_one(&*spool, NOW).await;
     spool.defer(lease, Timestamp(6000), "later".into(), Vec::new(), NOW).await.unwrap();
     assert_eq!(spool.next_due(&sinks).await.unwrap(), Some(Timestamp(6000)));
+}
+
+async fn receipts_are_told_in_the_order_in_which_they_came(spool: Fresh) {
+    let message = admit(&*spool, "u1", b"one").await;
+    let lease = lease_one(&*spool, NOW).await;
+    let effects = vec![
+        effect(&lease, "vault", "a", true),
+        effect(&lease, "vault", "b", true),
+        effect(&lease, "bucket", "c", true),
+        effect(&lease, "vault", "d", true),
+    ];
+    let ids: Vec<_> = effects.iter().map(|effect| effect.id).collect();
+    spool.plan(lease, plan(effects), NOW).await.unwrap();
+    let mut vault = spool.lease_effects(&name("vault"), 3, NOW).await.unwrap();
+    assert!(spool.receipts(&name("vault"), 0, 9).await.unwrap().is_empty(), "nothing is settled");
+    // The second one first, one of another sink between, one that waits.
+    let held = vault.remove(2);
+    let first = vault.remove(0);
+    let proof = Receipt {
+        stored: Some(Stored { key: "b".into(), size: 3, digest: Some(Digest::of(b"one")) }),
+        ..receipt()
+    };
+    spool.settle(vault.remove(0), Settlement::Done(proof.clone()), Timestamp(3000)).await.unwrap();
+    let other = sink_lease(&*spool, "bucket", NOW).await;
+    spool.settle(other, Settlement::Done(receipt()), Timestamp(3001)).await.unwrap();
+    spool.settle(first, Settlement::Done(receipt()), Timestamp(3002)).await.unwrap();
+    let at = Timestamp(9000);
+    spool.settle(held, Settlement::Retry { at, reason: "later".into() }, Timestamp(3003)).await.unwrap();
+
+    let told = spool.receipts(&name("vault"), 0, 9).await.unwrap();
+    let shown: Vec<_> = told.iter().map(|told| (told.effect.id, told.at)).collect();
+    assert_eq!(shown, [(ids[1], Timestamp(3000)), (ids[0], Timestamp(3002))]);
+    assert!(told[0].number < told[1].number);
+    assert_eq!((&told[0].receipt, told[0].message), (&proof, message));
+    assert_eq!(told[0].plugin, Some(("filter".to_owned(), Digest::of(b"component"))));
+    assert_eq!(told[0].labels, plan(Vec::new()).labels);
+    let rest = spool.receipts(&name("vault"), told[0].number, 9).await.unwrap();
+    assert_eq!(rest, told[1..]);
+    assert_eq!(spool.receipts(&name("vault"), 0, 1).await.unwrap(), told[..1]);
+    assert_eq!(spool.receipts(&name("bucket"), 0, 9).await.unwrap().len(), 1);
 }

@@ -112,7 +112,7 @@ pub(crate) fn write(scope: &str, key: &str, value: Option<&[u8]>) -> KvWrite {
 }
 
 pub(crate) fn receipt() -> Receipt {
-    Receipt { location: "there".into(), proof: "sha256".into(), already: false }
+    Receipt { location: "there".into(), proof: "sha256".into(), already: false, stored: None }
 }
 
 pub(crate) fn listed(uid: &str, size: u64) -> Listed {

@@ -12,7 +12,7 @@ use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Remo
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, EffectRecord, EffectState, Free, History,
-    Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Settlement, Swept,
+    Leases, MessageLease, MessageState, Planned, QueueFilter, QueueRow, Receipted, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -336,6 +336,10 @@ impl Spool for MemorySpool {
             }
         }
         Ok(released)
+    }
+
+    async fn receipts(&self, sink: &Name, after: u64, limit: usize) -> Result<Vec<Receipted>> {
+        Ok(self.state().receipts(sink, after, limit))
     }
 
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {

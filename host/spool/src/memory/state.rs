@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use postroom_mail::{
-    AccountId, Digest, Effect, EffectId, Label, MessageId, Plan, Provenance, StepTrace, Timestamp, Uid,
+    AccountId, Digest, Effect, EffectId, Label, MessageId, Name, Plan, Provenance, StepTrace, Timestamp, Uid,
     Verdict,
 };
 
 use crate::judge::{Copies, Mark, Pace};
 use crate::records::{
     AccountStatus, Admitted, Arrival, EffectLease, EffectState, Event, MessageLease, MessageState, Receipt,
-    Settlement,
+    Receipted, Settlement,
 };
 use crate::seen::{SeenBy, Stumble};
 use crate::{Body, Result, life};
@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) messages: Vec<Message>,
     /// By plan.
     pub(super) effects: Vec<Stored>,
+    /// Indexes of effects, in the order of their receipts, and when those came.
+    pub(super) receipts: Vec<(usize, Timestamp)>,
     pub(super) ledger: BTreeMap<Key, Entry>,
     pub(super) stumbles: BTreeMap<Key, Stumble>,
     pub(super) notes: HashMap<String, String>,
@@ -262,6 +264,7 @@ impl State {
             Settlement::Done(receipt) => {
                 message.event(now, life::effect_done(&stored.effect, &receipt));
                 (stored.state, stored.receipt, stored.reason) = (EffectState::Done, Some(receipt), None);
+                self.receipts.push((at, now));
             }
             Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {
                 stored.attempts -= u32::from(uncounted);
@@ -288,6 +291,27 @@ impl State {
             message.state = life::state_by_plan(verdict, false);
             message.ended = Some(now);
         }
+    }
+
+    /// Receipts of a sink, numbered from 1 over all sinks.
+    pub(super) fn receipts(&self, sink: &Name, after: u64, limit: usize) -> Vec<Receipted> {
+        let numbered = (1..).zip(&self.receipts).filter(|(number, _)| *number > after);
+        let all = numbered.filter_map(|(number, &(effect, at))| {
+            let stored = &self.effects[effect];
+            let message = &self.messages[stored.message];
+            let receipt = stored.receipt.clone().filter(|_| stored.effect.sink == *sink)?;
+            Some(Receipted {
+                number,
+                at,
+                effect: stored.effect.clone(),
+                receipt,
+                message: message.id,
+                provenance: message.provenance.clone(),
+                labels: message.labels.clone(),
+                plugin: life::plugin_of(&message.trace, &stored.effect.step),
+            })
+        });
+        all.take(limit).collect()
     }
 
     /// What the effects of a message say of copies elsewhere.

@@ -10,7 +10,7 @@ use super::ledger::Observing;
 use super::readers::Checked;
 use super::{
     SqliteSpool, blocking, health, inbox, incoming_directory, ledger, locked, notes, operator, outbox, polls,
-    questions, seen, tally, upkeep,
+    questions, receipts, seen, tally, upkeep,
 };
 use crate::health::{Remedy, Scrubbed};
 use crate::judge::Judge;
@@ -18,7 +18,7 @@ use crate::ledger::{DeletePolicy, Listed, Outlook, PollOutcome, Reconciled, Remo
 use crate::operator::{self as rules, Decided, Selected, Selection};
 use crate::records::{
     AccountStatus, Admitted, Arrival, Backlog, Counts, EffectLease, Free, History, Leases, MessageLease,
-    Planned, QueueFilter, QueueRow, Settlement, Swept,
+    Planned, QueueFilter, QueueRow, Receipted, Settlement, Swept,
 };
 use crate::seen::{Adoption, Forget, Observed, Seen, SeenBy, SeenRow, Stumble};
 use crate::tally::{Tally, Usage};
@@ -275,6 +275,11 @@ impl Spool for SqliteSpool {
                 self.write("spool.release_effects", move |unit| outbox::release(unit, now)).await
             }
         }
+    }
+
+    async fn receipts(&self, sink: &Name, after: u64, limit: usize) -> Result<Vec<Receipted>> {
+        let sink = sink.clone();
+        self.read(move |sql| receipts::after(sql, &sink, after, limit)).await
     }
 
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {

@@ -20,6 +20,7 @@ mod polls;
 mod questions;
 mod readers;
 mod rebuild;
+mod receipts;
 mod recover;
 mod rows;
 mod scan;

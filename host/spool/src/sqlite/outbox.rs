@@ -108,6 +108,10 @@ pub(super) fn settle(
                 "UPDATE effects SET state = 'done', receipt = ?2, reason = NULL, sending = NULL WHERE seq = ?1",
             )?;
             set.execute(params![seq, serde_json::to_string(receipt)?])?;
+            let mut number = unit.sql.prepare_cached(
+                "INSERT INTO receipts (effect, sink, at) SELECT seq, sink, ?2 FROM effects WHERE seq = ?1",
+            )?;
+            number.execute(params![seq, now.0])?;
             event(unit.sql, message, now, &life::effect_done(&lease.effect, receipt))?;
         }
         Settlement::Retry { at, reason } | Settlement::Hold { at, reason } => {

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::disk::{Disk, Kind};
 
 /// The schema this version writes.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 pub(super) const FILE: &str = "postroom.db";
 /// Pages of the write-ahead log before a commit must carry a checkpoint; the writer makes them earlier, when idle.
 const CHECKPOINT_PAGES: u32 = 10_000;
@@ -183,6 +183,20 @@ CREATE TABLE tallies (
 ) WITHOUT ROWID;
 ";
 
+/// The order in which receipts came. Those of before have the order of their plans, and about the time.
+const VERSION_4: &str = "
+CREATE TABLE receipts (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    effect INTEGER NOT NULL REFERENCES effects (seq),
+    sink TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX receipts_sink ON receipts (sink, number);
+INSERT INTO receipts (effect, sink, at)
+    SELECT e.seq, e.sink, coalesce(m.ended, m.retrieved) FROM effects e JOIN messages m ON m.seq = e.message
+    WHERE e.state = 'done' ORDER BY e.seq;
+";
+
 /// The one connection that writes; makes or brings forward the tables.
 pub(super) fn open_writer(state: &Path, disk: &Disk) -> Outcome<Connection> {
     let anew = recover::may_begin(state)?;
@@ -263,7 +277,7 @@ fn bring_forward(connection: &mut Connection, state: &Path, anew: bool) -> Outco
     if found == 0 && !anew {
         return Err(recover::lost(state, "has no tables").into());
     }
-    for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3]) {
+    for (version, step) in (1..).zip([VERSION_1, VERSION_2, VERSION_3, VERSION_4]) {
         if version > found {
             transaction.execute_batch(step)?;
             reach("start.schema", "step");
@@ -288,7 +302,7 @@ pub(crate) fn first_version(state: &Path) -> Connection {
 #[cfg(test)]
 pub(crate) fn earlier_version(state: &Path, version: u32) -> Connection {
     let sql = Connection::open(state.join(FILE)).unwrap();
-    for (_, step) in (1..=version).zip([VERSION_1, VERSION_2, VERSION_3]) {
+    for (_, step) in (1..=version).zip([VERSION_1, VERSION_2, VERSION_3, VERSION_4]) {
         sql.execute_batch(step).unwrap();
     }
     sql.pragma_update(None, "user_version", version).unwrap();

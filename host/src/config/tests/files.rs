@@ -41,7 +41,7 @@ fn mistake(written: &str, content: Option<&[u8]>, expected: &str) {
         files.write("a.txt", content);
     }
     let text = files.mistakes(&[]);
-    assert!(text.starts_with("postroom.toml:13:"), "{text}");
+    assert!(text.starts_with("postroom.toml:12:"), "{text}");
     assert!(text.contains(expected), "{text}");
 }
 
