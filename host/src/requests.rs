@@ -390,7 +390,13 @@ mod tests {
 
     #[test]
     fn nothing_but_the_verbs_can_be_asked() {
-        for text in [r#"{"deed":"exec","messages":[],"sink":null,"at":1}"#, r#"{"deed":"drop"}"#, "[]", "", r#"{"pipeline":"main","step":"mine","at":1,"deed":"drop"}"#] {
+        for text in [
+            r#"{"deed":"exec","messages":[],"sink":null,"at":1}"#,
+            r#"{"deed":"drop"}"#,
+            "[]",
+            "",
+            r#"{"pipeline":"main","step":"mine","at":1,"deed":"drop"}"#,
+        ] {
             assert!(serde_json::from_str::<Asked>(text).is_err(), "{text}");
         }
     }

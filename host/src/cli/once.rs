@@ -212,7 +212,9 @@ fn remarks(summary: &Summary) {
     }
     for (step, reason) in &summary.paused {
         let reason = postroom_mail::rules::neutral(reason, 500);
-        println!("\nstep {step}: its plugin failed too often, so its pipeline is paused and mail waits: {reason}");
+        println!(
+            "\nstep {step}: its plugin failed too often, so its pipeline is paused and mail waits: {reason}"
+        );
         println!("  when that is mended: postroom plugin retry {step}");
     }
 }

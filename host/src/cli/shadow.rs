@@ -78,10 +78,7 @@ pub(super) fn find<'a>(config: &'a Config, wanted: &str) -> Result<(&'a Name, &'
 }
 
 /// The steps among `all` that a name means: STEP, or PIPELINE/STEP.
-pub(super) fn meant<'a>(
-    all: &[(&'a Name, &'a StepConfig)],
-    wanted: &str,
-) -> Vec<(&'a Name, &'a StepConfig)> {
+pub(super) fn meant<'a>(all: &[(&'a Name, &'a StepConfig)], wanted: &str) -> Vec<(&'a Name, &'a StepConfig)> {
     let is_meant = |(pipeline, step): &&(&Name, &StepConfig)| {
         step.name.as_str() == wanted || format!("{pipeline}/{}", step.name) == wanted
     };

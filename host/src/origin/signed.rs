@@ -40,3 +40,46 @@ pub(crate) fn check_kept(
 fn key<'a>(name: &Name, config: &'a Config) -> &'a str {
     config.keys.get(name).map_or("", String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Cursor;
+
+    use minisign::KeyPair;
+
+    use super::*;
+    use crate::config::Environment;
+
+    fn config(key: &str) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("postroom.toml");
+        let text = format!(
+            "[keys]\nalice = \"{key}\"\n[accounts.home]\nhost = \"pop.example.net\"\nuser = \"me\"\n\
+             password = {{ file = \"p\" }}\n[sinks.vault]\ntype = \"directory\"\npath = \"v\"\n\
+             [[pipelines.main.steps]]\nplugin = \"archive\"\ngrants = {{ sinks = [\"vault\"] }}\nsettings = {{ sink = \"vault\" }}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        Config::load_in(&file, &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn what_was_kept_is_held_against_the_key_of_today() {
+        let (ours, other) = (
+            KeyPair::generate_unencrypted_keypair().unwrap(),
+            KeyPair::generate_unencrypted_keypair().unwrap(),
+        );
+        let signature =
+            minisign::sign(None, &ours.sk, Cursor::new(b"octets"), None, None).unwrap().to_string();
+        let (plugin, alice) = (PluginRef::Bundled("mine".to_owned()), Name::new("alice").unwrap());
+        let check = |config: &Config, octets: &[u8], signature: Option<String>| {
+            check_kept(&plugin, &alice, config, octets, signature)
+        };
+        let (today, replaced) = (config(&ours.pk.to_base64()), config(&other.pk.to_base64()));
+        check(&today, b"octets", Some(signature.clone())).unwrap();
+        assert!(matches!(check(&today, b"octetz", Some(signature.clone())), Err(OriginError::Forged { .. })));
+        assert!(matches!(check(&replaced, b"octets", Some(signature)), Err(OriginError::Forged { .. })));
+        assert!(matches!(check(&today, b"octets", None), Err(OriginError::Unsigned { .. })));
+    }
+}

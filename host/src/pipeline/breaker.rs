@@ -17,7 +17,8 @@ use postroom_mail::{AccountId, Digest, MessageId, Timestamp};
 
 use crate::config::BreakerConfig;
 
-pub use record::{Course, Open, Proved, Record, Standing, Tally, Tried, Version};
+pub use record::{Course, Open, Record, Version};
+pub(super) use record::{Proved, Standing, Tally, Tried};
 
 /// A version that handled so many messages without opening its breaker is good.
 pub(super) const PROVEN: u32 = 20;
@@ -154,7 +155,9 @@ impl Breaker {
         let Some(open) = self.record.open.as_mut() else { return };
         open.course = match self.rules.skips {
             true => Course::Skips,
-            false => Course::Paused { next: open.since, interval_ms: millis(FIRST), because: because.to_owned() },
+            false => {
+                Course::Paused { next: open.since, interval_ms: millis(FIRST), because: because.to_owned() }
+            }
         };
     }
 
@@ -275,7 +278,9 @@ impl Breaker {
 
     /// Asked before a message goes through.
     pub(super) fn gate(&self, message: MessageId, now: Timestamp) -> Gate {
-        let Some(Open { course: Course::Paused { next, .. }, .. }) = &self.record.open else { return Gate::Open };
+        let Some(Open { course: Course::Paused { next, .. }, .. }) = &self.record.open else {
+            return Gate::Open;
+        };
         let tried = self.record.tried.iter().find(|tried| tried.message == message);
         let behind = tried.map_or(*next, |tried| tried.until.max(*next));
         match behind > now {
@@ -354,7 +359,9 @@ impl Breaker {
         let standing = match version == self.rules.configured.digest {
             true => Some(self.rules.standing.clone()),
             // What it is was recorded when it proved itself as the configured one.
-            false => self.record.proved.iter().find(|one| one.digest == version).map(|one| one.standing.clone()),
+            false => {
+                self.record.proved.iter().find(|one| one.digest == version).map(|one| one.standing.clone())
+            }
         };
         let Some(standing) = standing else { return Turn::None };
         let proved = Proved { digest: version, standing };
@@ -388,7 +395,9 @@ impl Breaker {
             Some(Course::Paused { next, .. }) if !self.is_probe(run) => {
                 return (Fate::Back(now.after(SOON).max(*next)), Turn::None);
             }
-            Some(Course::Paused { .. }) => return (self.probe_failed(run.message, now, around), Turn::ProbeFailed),
+            Some(Course::Paused { .. }) => {
+                return (self.probe_failed(run.message, now, around), Turn::ProbeFailed);
+            }
             Some(Course::Skips) => {
                 self.handled = 0;
                 return (Fate::Own, Turn::None);
@@ -421,7 +430,8 @@ impl Breaker {
         now: Timestamp,
         around: impl Fn(Duration) -> Duration,
     ) -> Fate {
-        let Some(Open { course: Course::Paused { next, interval_ms, .. }, .. }) = &mut self.record.open else {
+        let Some(Open { course: Course::Paused { next, interval_ms, .. }, .. }) = &mut self.record.open
+        else {
             return Fate::Own;
         };
         let interval = Duration::from_millis(*interval_ms).saturating_mul(2).min(LONGEST);

@@ -42,7 +42,8 @@ pub async fn take_over(host: &Arc<Host>, live: Live) {
     let (live, losses) = with_fall_backs(host, live, &records).await;
     let (live, now) = (Arc::new(live), host.clock.now());
     let store = || host.live.store(Arc::clone(&live));
-    let turns = host.versions.configure(&live.plugins, records, losses, now, store);
+    let (turns, gone) = host.versions.configure(&live.plugins, records, losses, now, store);
+    host.versions.forget(host.spool.as_ref(), &gone, now).await;
     for (place, turn) in turns {
         match turn {
             Turn::None => {}
@@ -212,7 +213,10 @@ pub async fn reclose(host: &Arc<Host>, pipeline: &Name, step: &Name) -> Result<R
     let live = host.live.load_full();
     let live = match running == configured {
         true => live,
-        false => Arc::new(Live { plugins: with_version(host, &live, &place, configured).await?, ..(*live).clone() }),
+        false => Arc::new(Live {
+            plugins: with_version(host, &live, &place, configured).await?,
+            ..(*live).clone()
+        }),
     };
     host.versions.with(&place, |breaker| {
         host.live.store(live);
@@ -367,7 +371,9 @@ async fn keep(host: &Arc<Host>) {
     });
     match kept.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "versions of plugins to fall back to cannot be kept in good order"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "versions of plugins to fall back to cannot be kept in good order")
+        }
         Err(panic) => tracing::error!(%panic, "versions of plugins to fall back to cannot be kept"),
     }
 }

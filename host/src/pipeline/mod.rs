@@ -112,10 +112,7 @@ pub fn given_back(error: &postroom_spool::Error) -> Leases {
     }
 }
 
-async fn lease(
-    host: &Arc<Host>,
-    running: &mut JoinSet<Ended>,
-) -> Result<u64, postroom_spool::Error> {
+async fn lease(host: &Arc<Host>, running: &mut JoinSet<Ended>) -> Result<u64, postroom_spool::Error> {
     let live = host.live.load_full();
     let room = live.config.limits.workers.saturating_sub(running.len());
     if room == 0 {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Fetch, Grants as Granted, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Fetch, Grants as Granted, LoadError, Parser, Plugin, Sandbox, SinkKind,
+    StepConfig as Admission,
 };
 
 use super::breaker::{Standing, Version};

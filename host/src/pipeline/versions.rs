@@ -76,7 +76,7 @@ impl Versions {
     }
 
     /// The breakers of a set: what is the same goes on, what is another starts anew. `store` makes the set the running one, at
-    /// the same moment. Answers what turned.
+    /// the same moment. Answers what turned, and which steps are gone.
     pub(super) fn configure(
         &self,
         set: &PluginSet,
@@ -84,7 +84,7 @@ impl Versions {
         mut losses: Losses,
         now: Timestamp,
         store: impl FnOnce(),
-    ) -> Vec<(Place, Turn)> {
+    ) -> (Vec<(Place, Turn)>, Vec<Place>) {
         let mut breakers = self.lock();
         let mut before = std::mem::take(&mut *breakers);
         let mut turns = Vec::new();
@@ -105,7 +105,7 @@ impl Versions {
             breakers.insert(place, breaker);
         }
         store();
-        turns
+        (turns, before.into_keys().collect())
     }
 
     /// Whether a message may go through the pipeline now, and which steps it is a probe of; else until when it waits.
@@ -136,7 +136,8 @@ impl Versions {
 
     /// Whether nothing holds mail of the account back in the pipeline.
     pub(super) fn goes_on(&self, pipeline: &Name, account: &AccountId) -> bool {
-        let holds = |((of, _), one): (&Place, &Breaker)| of == pipeline && one.is_paused() && one.sees(account);
+        let holds =
+            |((of, _), one): (&Place, &Breaker)| of == pipeline && one.is_paused() && one.sees(account);
         !self.lock().iter().any(holds)
     }
 
@@ -224,6 +225,15 @@ impl Versions {
         }
     }
 
+    /// Forgets what was recorded of steps that are gone.
+    pub(super) async fn forget(&self, spool: &dyn Spool, gone: &[Place], now: Timestamp) {
+        for place in gone {
+            if let Err(error) = spool.learn(&scope(place), None, now).await {
+                tracing::error!(pipeline = %place.0, step = %place.1, %error, "what is known of a step that is gone cannot be forgotten");
+            }
+        }
+    }
+
     /// Records the counts that changed, but not for each message.
     pub(super) async fn flush(&self, spool: &dyn Spool, now: Timestamp, end: bool) {
         let changed: Vec<Place> = {
@@ -232,7 +242,8 @@ impl Versions {
                 return;
             }
             let mut breakers = self.lock();
-            let changed = breakers.iter_mut().filter_map(|(place, one)| one.take_unrecorded().then_some(place));
+            let changed =
+                breakers.iter_mut().filter_map(|(place, one)| one.take_unrecorded().then_some(place));
             let changed: Vec<_> = changed.cloned().collect();
             if !changed.is_empty() {
                 *recorded = Some(now);
@@ -290,11 +301,8 @@ pub async fn close(
     now: Timestamp,
 ) -> Result<Option<Open>, postroom_spool::Error> {
     let scope = scope(&(pipeline.clone(), step.clone()));
-    let record: Record = spool
-        .learnt(&scope)
-        .await?
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default();
+    let record: Record =
+        spool.learnt(&scope).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let Some(open) = record.open else { return Ok(None) };
     let closed = Record { proved: record.proved, ..Record::default() };
     spool.learn(&scope, serde_json::to_string(&closed).ok(), now).await?;

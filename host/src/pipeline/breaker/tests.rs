@@ -226,7 +226,8 @@ fn a_message_that_failed_as_a_probe_for_days_meets_its_own_fate() {
 
 #[test]
 fn what_is_remembered_of_failed_probes_is_bounded_and_fits_its_note() {
-    let mut breaker = Breaker::new(Rules { tolerance: tolerance(1000), ..rules("v") }, digest("v"), Record::default());
+    let mut breaker =
+        Breaker::new(Rules { tolerance: tolerance(1000), ..rules("v") }, digest("v"), Record::default());
     for number in 0..3000 {
         fail(&mut breaker, "v", at(number / 10));
         handle(&mut breaker, "v", at(number / 10));
@@ -327,7 +328,7 @@ fn it_never_falls_back_to_another_plugin_nor_to_one_that_was_granted_or_trusted_
             Course::Paused { because, .. } => because.clone(),
             course => panic!("{course:?}"),
         };
-        assert_eq!(because == UNFIT, breaker.candidates().is_empty() , "{because}");
+        assert_eq!(because == UNFIT, breaker.candidates().is_empty(), "{because}");
         breaker.candidates().len()
     };
     let same = || standing(&["sink vault"]);
