@@ -92,6 +92,8 @@ pub(super) enum Fate {
     Own,
     /// It is put back, and no attempt is counted: the version is to blame, and it is known.
     Back(Timestamp),
+    /// The same, for the version that runs now: another than the one that failed.
+    Swapped(Timestamp),
 }
 
 /// What has to be done about it.
@@ -384,9 +386,8 @@ impl Breaker {
         now: Timestamp,
         around: impl Fn(Duration) -> Duration,
     ) -> (Fate, Turn) {
-        // What runs now is another: that one gets the message.
         if run.version != self.running {
-            return (Fate::Back(now.after(SOON)), Turn::None);
+            return (Fate::Swapped(now.after(SOON)), Turn::None);
         }
         if fault == Fault::Refused && self.is_believed() {
             return (Fate::Own, Turn::None);

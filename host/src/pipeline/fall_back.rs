@@ -366,8 +366,8 @@ async fn keep(host: &Arc<Host>) {
                 }
             }
         }
-        kept.prune(&wanted)?;
-        shadow::prune(&live.config)
+        let (plugins, reports) = (kept.prune(&wanted), shadow::prune(&live.config));
+        plugins.and(reports)
     });
     match kept.await {
         Ok(Ok(())) => {}

@@ -196,7 +196,11 @@ async fn pass(
             Some((step, Fate::Back(due))) if step == failure.step => {
                 hold(host, &pipeline, lease, due, format!("{failure}; {WAITS}")).await
             }
-            Some((_, Fate::Back(_) | Fate::Own)) | None => {
+            Some((step, Fate::Swapped(due))) if step == failure.step => {
+                let reason = format!("{failure}; {WAITS}");
+                host.spool.put_back(lease, due, reason, host.clock.now()).await
+            }
+            Some((_, Fate::Back(_) | Fate::Swapped(_) | Fate::Own)) | None => {
                 if last || !matches!(failure.disposition, Disposition::Retry { .. }) {
                     host.shadows.compared(&pipeline, id, live, notes.compared, host.clock.now());
                 }

@@ -315,7 +315,7 @@ fn it_falls_back_to_the_last_good_version_that_is_another() {
     breaker.fell_back(digest("b"));
     assert_eq!(breaker.gate(message(1), at(1)), Gate::Open);
     assert_eq!(breaker.fall_back(), Some(digest("b")));
-    assert_eq!(fail(&mut breaker, "c", at(1)), (Fate::Back(at(6)), Turn::None), "a late failure");
+    assert_eq!(fail(&mut breaker, "c", at(1)), (Fate::Swapped(at(6)), Turn::None), "a late failure");
     assert!(breaker.wanted().any(|wanted| wanted == digest("b")));
 }
 
@@ -384,7 +384,7 @@ fn losing_the_earlier_version_leaves_the_configured_one_paused_and_in_no_circle(
 #[test]
 fn what_a_version_that_does_not_run_failed_on_waits_a_little() {
     let mut breaker = breaker("c", Record::default());
-    assert_eq!(fail(&mut breaker, "another", at(1)), (Fate::Back(at(1).after(SOON)), Turn::None));
+    assert_eq!(fail(&mut breaker, "another", at(1)), (Fate::Swapped(at(1).after(SOON)), Turn::None));
 }
 
 #[test]
