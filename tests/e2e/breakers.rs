@@ -166,3 +166,26 @@ async fn after_a_good_version(key: &str) -> (Bench, Value, impl Sized) {
     let (_, summary) = bench.once().await;
     (bench, summary, server)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_one_mail_each_find_a_plugin_that_fails_on_all_of_them() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, Vec::new()).await;
+    install(&bench, &guest("trap"));
+    configure(
+        &bench,
+        server.addr().port(),
+        &format!("{}{ALONE}", step("breaker = { failures = 3, within = \"1h\" }")),
+    );
+    let mut aside = Vec::new();
+    for later in mails("mail", 5) {
+        server.add("user", later);
+        let (_, summary) = bench.once().await;
+        aside.push(summary["counts"]["quarantined"].clone());
+    }
+    assert_eq!(aside, [1, 2, 3, 3, 3].map(Value::from), "{:#}", status(&bench));
+    let (run, summary) = bench.once().await;
+    run.expect(75);
+    assert!(summary["paused"]["main/mine"].is_string(), "{summary:#}");
+}
