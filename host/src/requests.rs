@@ -1,5 +1,6 @@
 //! What the operator asks of a host that is running on the state: a file a request in a private directory, answered by a
-//! file beside it. Owns their form and their way; executes only the verbs of [`Deed`], through the spool.
+//! file beside it. Owns their form and their way; executes only the verbs of [`Deed`], through the spool, and what
+//! [`Reclose`] says.
 //!
 //! A request is taken by renaming it, so it is either withdrawn by who asked or carried out, never both. Carrying one out
 //! twice changes nothing more.
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::pipeline::{self, Reclosed};
 use crate::supervise::Host;
 
 /// How often the host looks.
@@ -64,8 +66,48 @@ pub struct Request {
     pub at: Timestamp,
 }
 
-/// What became of each message, or why the request as a whole was not carried out.
-type Answer = Result<Vec<Decided>, String>;
+/// A request to close the breaker of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reclose {
+    /// The pipeline.
+    pub pipeline: Name,
+    /// The step.
+    pub step: Name,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+/// Something that can be asked, and is answered in its own way.
+pub trait Ask: Serialize {
+    /// What is answered when it was carried out.
+    type Told: Serialize + for<'de> Deserialize<'de>;
+}
+
+impl Ask for Request {
+    /// What became of each message.
+    type Told = Vec<Decided>;
+}
+
+impl Ask for Reclose {
+    type Told = Reclosed;
+}
+
+/// What lies in a file of a request.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Asked {
+    Messages(Request),
+    Step(Reclose),
+}
+
+/// What is answered, or why the request as a whole was not carried out.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Told {
+    Messages(Vec<Decided>),
+    Step(Reclosed),
+}
 
 /// Why nobody answered.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +177,7 @@ pub async fn serve(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-async fn answer(host: &Host, path: &Path) -> io::Result<()> {
+async fn answer(host: &Arc<Host>, path: &Path) -> io::Result<()> {
     let taken = path.with_extension(TAKEN);
     match fs::rename(path, &taken) {
         Ok(()) => {}
@@ -145,40 +187,56 @@ async fn answer(host: &Host, path: &Path) -> io::Result<()> {
     }
     reach("requests", "taken");
     let now = host.clock.now();
-    let answer: Answer = match read::<Request>(&taken).and_then(|request| acceptable(request, now)) {
+    let answer = match read::<Asked>(&taken).and_then(|asked| acceptable(asked, now)) {
         Err(error) => Err(error.to_string()),
-        Ok(request) => {
-            let (deed, count) = (request.deed, request.messages.len());
-            tracing::info!(?deed, messages = count, "the operator asks");
-            perform(host.spool.as_ref(), request, now).await.map_err(|error| error.to_string())
-        }
+        Ok(asked) => carry_out(host, asked, now).await,
     };
-    // What was mended is tried at once, also at a sink that is left alone for a while.
-    host.breakers.clear();
-    host.versions.hasten(now);
-    host.bells.inbox.notify_one();
-    host.bells.outbox.notify_one();
+    if answer.is_ok() {
+        // What was mended is tried at once, also at a sink that is left alone for a while.
+        host.breakers.clear();
+        pipeline::hasten(host).await;
+        host.bells.inbox.notify_one();
+        host.bells.outbox.notify_one();
+    }
     reach("requests", "performed");
     let directory = path.parent().unwrap_or(Path::new("."));
     write(directory, &path.with_extension(ANSWER), &answer)?;
     fs::remove_file(taken)
 }
 
-fn acceptable(request: Request, now: Timestamp) -> io::Result<Request> {
-    if now.since(request.at) > STALE {
+async fn carry_out(host: &Arc<Host>, asked: Asked, now: Timestamp) -> Result<Told, String> {
+    match asked {
+        Asked::Messages(request) => {
+            let (deed, count) = (request.deed, request.messages.len());
+            tracing::info!(?deed, messages = count, "the operator asks");
+            let done = perform(host.spool.as_ref(), request, now).await;
+            done.map(Told::Messages).map_err(|error| error.to_string())
+        }
+        Asked::Step(Reclose { pipeline, step, .. }) => {
+            pipeline::reclose(host, &pipeline, &step).await.map(Told::Step)
+        }
+    }
+}
+
+fn acceptable(asked: Asked, now: Timestamp) -> io::Result<Asked> {
+    let (at, messages) = match &asked {
+        Asked::Messages(request) => (request.at, request.messages.len()),
+        Asked::Step(reclose) => (reclose.at, 0),
+    };
+    if now.since(at) > STALE {
         return Err(io::Error::other("the request is more than ten minutes old"));
     }
-    if request.messages.len() > MOST {
+    if messages > MOST {
         return Err(io::Error::other("the request names too many messages"));
     }
-    Ok(request)
+    Ok(asked)
 }
 
 /// Asks the host that runs on this state, and waits for its answer.
 ///
 /// # Errors
 /// See [`AskError`].
-pub async fn ask(state: &Path, request: &Request) -> Result<Vec<Decided>, AskError> {
+pub async fn ask<A: Ask>(state: &Path, request: &A) -> Result<A::Told, AskError> {
     let directory = directory(state);
     let files = |doing| move |source| AskError::Files { doing, source };
     let path = match put(&directory, request) {
@@ -190,7 +248,7 @@ pub async fn ask(state: &Path, request: &Request) -> Result<Vec<Decided>, AskErr
     let mut deadline = Instant::now() + PATIENCE;
     let mut withdrawn = false;
     loop {
-        match read::<Answer>(&answer) {
+        match read::<Result<A::Told, String>>(&answer) {
             Ok(told) => {
                 fs::remove_file(&answer).map_err(files("remove the answer"))?;
                 return told.map_err(AskError::Failed);
@@ -252,7 +310,7 @@ fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// A request under a name of its own.
-fn put(directory: &Path, request: &Request) -> io::Result<PathBuf> {
+fn put(directory: &Path, request: &impl Serialize) -> io::Result<PathBuf> {
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
     let path = directory.join(format!("{:032x}.{REQUEST}", u128::from_ne_bytes(random)));
@@ -302,6 +360,11 @@ mod tests {
         Request { deed: Deed::Retry, messages: vec![message; messages], sink: None, at: Timestamp(at) }
     }
 
+    fn reclose() -> Reclose {
+        let name = |text| Name::new(text).unwrap();
+        Reclose { pipeline: name("main"), step: name("mine"), at: Timestamp(5) }
+    }
+
     #[test]
     fn a_request_is_private_whole_and_read_back_as_it_was() {
         let state = tempfile::tempdir().unwrap();
@@ -327,17 +390,27 @@ mod tests {
 
     #[test]
     fn nothing_but_the_verbs_can_be_asked() {
-        for text in [r#"{"deed":"exec","messages":[],"sink":null,"at":1}"#, r#"{"deed":"drop"}"#, "[]", ""] {
-            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+        for text in [
+            r#"{"deed":"exec","messages":[],"sink":null,"at":1}"#,
+            r#"{"deed":"drop"}"#,
+            "[]",
+            "",
+            r#"{"pipeline":"main","step":"mine","at":1,"deed":"drop"}"#,
+        ] {
+            assert!(serde_json::from_str::<Asked>(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_request_of_somebody_who_is_gone_is_not_carried_out() {
         let now = Timestamp(3_600_000);
-        assert!(acceptable(request(1, now.0 - 600_000), now).is_ok());
-        assert!(acceptable(request(1, now.0 - 600_001), now).is_err());
-        assert!(acceptable(request(MOST + 1, now.0), now).is_err());
+        let acceptable = |messages, at| acceptable(Asked::Messages(request(messages, at)), now);
+        assert!(acceptable(1, now.0 - 600_000).is_ok());
+        assert!(acceptable(1, now.0 - 600_001).is_err());
+        assert!(acceptable(MOST + 1, now.0).is_err());
+        let step = |at| Asked::Step(Reclose { at: Timestamp(at), ..reclose() });
+        assert!(super::acceptable(step(now.0), now).is_ok());
+        assert!(super::acceptable(step(now.0 - 600_001), now).is_err());
     }
 
     #[test]
@@ -361,9 +434,21 @@ mod tests {
             let decided = perform(&spool, Request { deed, ..request(2, 5) }, Timestamp(5)).await.unwrap();
             assert_eq!(decided.len(), 2);
             assert!(decided.iter().all(|decided| decided.outcome == Err(Refusal::Unknown)), "{decided:?}");
-            let told: Answer = Ok(decided);
+            let told: Result<Told, String> = Ok(Told::Messages(decided.clone()));
             let text = serde_json::to_string(&told).unwrap();
-            assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), told);
+            assert_eq!(serde_json::from_str::<Result<Vec<Decided>, String>>(&text).unwrap(), Ok(decided));
+        }
+    }
+
+    #[test]
+    fn a_request_about_a_step_and_its_answer_are_read_back_as_they_were() {
+        let text = serde_json::to_string(&reclose()).unwrap();
+        assert!(matches!(serde_json::from_str(&text).unwrap(), Asked::Step(read) if read == reclose()));
+        for version in [None, Some(Digest::of(b"version"))] {
+            let told: Result<Told, String> = Ok(Told::Step(Reclosed { version }));
+            let text = serde_json::to_string(&told).unwrap();
+            let read: Result<Reclosed, String> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, Ok(Reclosed { version }));
         }
     }
 

@@ -170,6 +170,8 @@ pub struct Summary {
     pub attempts: u64,
     /// Sinks that are left alone, so that their effects wait.
     pub left_alone: BTreeMap<Name, deliver::LeftAlone>,
+    /// Steps whose plugin failed too often, so that mail waits for them: PIPELINE/STEP, and what it failed with.
+    pub paused: BTreeMap<String, String>,
     /// What the spool holds now.
     pub counts: Counts,
     /// Where every message of each account's server stands.
@@ -194,6 +196,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
             runs: 0,
             attempts: 0,
             left_alone,
+            paused: BTreeMap::new(),
             counts,
             tallies,
             interrupted: false,
@@ -201,6 +204,7 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     }
     pipeline::begin(host).await;
     host.spool.expedite(host.clock.now()).await?;
+    host.versions.hasten(host.clock.now());
     let (polled, polling) = watch::channel(false);
     let (planned, planning) = watch::channel(false);
     let runs = tokio::spawn(until_drained(Arc::clone(host), Stage::Pipeline, polling));
@@ -221,7 +225,13 @@ pub async fn once(host: &Arc<Host>) -> Result<Summary, postroom_spool::Error> {
     let counts = host.spool.counts(None).await?;
     let tallies = tallies(host, &accounts).await?;
     let left_alone = host.breakers.left_alone();
-    Ok(Summary { accounts, runs, attempts, left_alone, counts, tallies, interrupted: false })
+    let paused = paused(host);
+    Ok(Summary { accounts, runs, attempts, left_alone, paused, counts, tallies, interrupted: false })
+}
+
+fn paused(host: &Host) -> BTreeMap<String, String> {
+    let paused = host.versions.paused().into_iter();
+    paused.map(|((pipeline, step), open)| (format!("{pipeline}/{step}"), open.reason)).collect()
 }
 
 async fn tallies(
@@ -256,7 +266,17 @@ pub async fn once_until(
             let counts = host.spool.counts(None).await?;
             let (accounts, left_alone) = (BTreeMap::new(), host.breakers.left_alone());
             let tallies = BTreeMap::new();
-            Ok(Summary { accounts, runs: 0, attempts: 0, left_alone, counts, tallies, interrupted: true })
+            let paused = paused(host);
+            Ok(Summary {
+                accounts,
+                runs: 0,
+                attempts: 0,
+                left_alone,
+                paused,
+                counts,
+                tallies,
+                interrupted: true,
+            })
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod auth_flows;
 mod bad_input;
+mod breakers;
 mod canary;
 mod cli;
 mod crash;

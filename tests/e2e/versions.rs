@@ -30,20 +30,20 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 }
 
 /// Written whole and renamed over, as an installer does.
-fn install(bench: &Bench, plugin: &Path) {
+pub(crate) fn install(bench: &Bench, plugin: &Path) {
     std::fs::copy(plugin, bench.path("incoming")).expect("a copy");
     std::fs::rename(bench.path("incoming"), bench.path("mine.wasm")).expect("a rename");
 }
 
-fn step(more: &str) -> String {
+pub(crate) fn step(more: &str) -> String {
     format!("[[pipelines.main.steps]]\nname = \"mine\"\nplugin = \"./mine.wasm\"\n{more}\n")
 }
 
-fn configure(bench: &Bench, port: u16, step: &str) {
+pub(crate) fn configure(bench: &Bench, port: u16, step: &str) {
     bench.config(&format!("{}{step}{ARCHIVE}", account("home", port, "poll = \"1s\"")));
 }
 
-fn status(bench: &Bench) -> Value {
+pub(crate) fn status(bench: &Bench) -> Value {
     let run = bench.run(&["status", "--json"]);
     run.expect(0);
     run.json()
@@ -82,6 +82,15 @@ async fn a_version_that_traps_always_makes_room_for_the_last_good_one() {
         assert!(bench.path(&format!("state/plugins/{good}.wasm")).is_file());
         let digest = postroom_mail::Digest::of(&mail("later 9")).to_string();
         bench.run(&["why", &digest]).expect(0).says(&["(an earlier version)"]);
+
+        // An unrelated change does not need the file of what runs already.
+        let (kept, away) = (bench.path(&format!("state/plugins/{good}.wasm")), bench.path("away.wasm"));
+        std::fs::rename(&kept, &away).expect("a rename");
+        let text = std::fs::read_to_string(bench.path("postroom.toml")).expect("the configuration");
+        bench.write("postroom.toml", format!("{text}\n[limits]\nattempts = 4\n"));
+        running.says("are running now");
+        assert_eq!(status(&bench)["breakers"][0]["course"]["kind"], "falls-back");
+        std::fs::rename(&away, &kept).expect("a rename");
         running.stop();
 
         // The breaker, and what the step falls back to, survive a restart.

@@ -43,7 +43,8 @@ pub(crate) fn a_bad_version_after_a_good_one(world: &World) {
     let kept = world.path("state/plugins");
     std::fs::DirBuilder::new().mode(0o700).create(&kept).expect("a directory");
     std::fs::write(kept.join(format!("{good}.wasm")), &*MOODY).expect("the version before");
-    let record = serde_json::json!({ "good": [good], "open": null }).to_string();
+    let proved = serde_json::json!({ "digest": good, "plugin": "moody", "bundled": false, "grants": [] });
+    let record = serde_json::json!({ "proved": [proved] }).to_string();
     let state = world.path("state");
     // A thread of its own: the test's runtime may not wait for another.
     let noted = std::thread::spawn(move || {

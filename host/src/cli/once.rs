@@ -210,6 +210,13 @@ fn remarks(summary: &Summary) {
         let until = output::moment(left.until);
         println!("\nsink {sink} fails and is left alone until {until}; what is meant for it waits: {reason}");
     }
+    for (step, reason) in &summary.paused {
+        let reason = postroom_mail::rules::neutral(reason, 500);
+        println!(
+            "\nstep {step}: its plugin failed too often, so its pipeline is paused and mail waits: {reason}"
+        );
+        println!("  when that is mended: postroom plugin retry {step}");
+    }
 }
 
 fn messages(number: u64) -> String {

@@ -59,15 +59,7 @@ fn with_candidates(config: &Config) -> Vec<(&Name, &StepConfig)> {
 /// When it is none, or not one alone.
 pub(super) fn find<'a>(config: &'a Config, wanted: &str) -> Result<(&'a Name, &'a StepConfig), Failure> {
     let all = with_candidates(config);
-    let is_meant = |(pipeline, step): &&(&Name, &StepConfig)| {
-        step.name.as_str() == wanted || format!("{pipeline}/{}", step.name) == wanted
-    };
-    let meant: Vec<_> = all.iter().filter(is_meant).copied().collect();
-    let names = |steps: &[(&Name, &StepConfig)]| {
-        let names = steps.iter().map(|(pipeline, step)| format!("{pipeline}/{}", step.name));
-        names.collect::<Vec<_>>().join(", ")
-    };
-    match meant.as_slice() {
+    match meant(&all, wanted).as_slice() {
         [one] => Ok(*one),
         [] if all.is_empty() => {
             let failure = Failure::usage(anyhow::anyhow!("no step has a candidate"));
@@ -83,6 +75,20 @@ pub(super) fn find<'a>(config: &'a Config, wanted: &str) -> Result<(&'a Name, &'
             Err(Failure::usage(anyhow::anyhow!(text)).hint("name the pipeline too: PIPELINE/STEP"))
         }
     }
+}
+
+/// The steps among `all` that a name means: STEP, or PIPELINE/STEP.
+pub(super) fn meant<'a>(all: &[(&'a Name, &'a StepConfig)], wanted: &str) -> Vec<(&'a Name, &'a StepConfig)> {
+    let is_meant = |(pipeline, step): &&(&Name, &StepConfig)| {
+        step.name.as_str() == wanted || format!("{pipeline}/{}", step.name) == wanted
+    };
+    all.iter().filter(is_meant).copied().collect()
+}
+
+/// The names of steps, in one line.
+pub(super) fn names(steps: &[(&Name, &StepConfig)]) -> String {
+    let names = steps.iter().map(|(pipeline, step)| format!("{pipeline}/{}", step.name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn show(config: &Config, pipeline: &Name, step: &StepConfig) -> Shown {

@@ -229,7 +229,10 @@ fn told(breaker: &OpenBreaker) -> String {
         ),
         Course::Skips => "mail goes on without the step, as `on_error` says".to_owned(),
     };
-    format!("step {step}: version {version} failed {times}, {since}: {}\n  {course}", neutral(reason, 300))
+    let reason = neutral(reason, 300);
+    format!(
+        "step {step}: version {version} failed {times}, {since}: {reason}\n  {course}\n  to run it again as it is: postroom plugin retry {step}"
+    )
 }
 
 /// One line: what the server has, and where each of them stands.

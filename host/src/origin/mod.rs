@@ -4,6 +4,7 @@
 //! Must not compile or run anything.
 
 mod config;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +17,7 @@ use postroom_mail::rules::neutral;
 use postroom_oci::{Layout, Login, Place, Reference, Registry, Trust};
 
 pub use config::RegistryConfig;
+pub(crate) use signed::{check_kept, read_signed};
 
 use crate::config::{Config, PluginRef};
 use crate::pipeline::bundled_names;

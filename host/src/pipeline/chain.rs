@@ -85,8 +85,19 @@ pub struct Conduct {
     pub step: Name,
     /// The version that ran.
     pub digest: Digest,
-    /// How it failed, when it did by its own fault.
-    pub fault: Option<String>,
+    /// How it did.
+    pub did: Did,
+}
+
+/// How a plugin did with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// It returned.
+    Handled,
+    /// It trapped, ended, or used up what it may: for this reason.
+    Broke(String),
+    /// It said that it can never handle the message: for this reason. Often that is the message's fault.
+    Refused(String),
 }
 
 /// What a chain decided so far.
@@ -233,12 +244,17 @@ impl Run {
 }
 
 fn conduct(step: &Step, handled: &Result<Outcome, InvokeError>) -> Option<Conduct> {
-    let fault = match handled {
-        Ok(_) => None,
-        Err(error) if is_own_fault(&error.cause) => Some(error.to_string()),
+    let did = match handled {
+        Ok(_) => Did::Handled,
+        Err(error) if is_refusal(&error.cause) => Did::Refused(error.to_string()),
+        Err(error) if is_own_fault(&error.cause) => Did::Broke(error.to_string()),
         Err(_) => return None,
     };
-    Some(Conduct { step: step.name.clone(), digest: step.plugin.component().digest(), fault })
+    Some(Conduct { step: step.name.clone(), digest: step.plugin.component().digest(), did })
+}
+
+fn is_refusal(cause: &Cause) -> bool {
+    matches!(cause, Cause::Failed { transient: false, .. })
 }
 
 /// Whether the plugin itself is to blame. Time that passed may be the machine's or a server's doing.

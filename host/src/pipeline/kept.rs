@@ -1,5 +1,6 @@
-//! The octets of plugins that a step may fall back to, in a private directory of the state: `plugins/SHA256.wasm`. Owns their
-//! form, and that what is read is what was kept; must not decide which are wanted.
+//! The octets of plugins that a step may fall back to, in a private directory of the state: `plugins/SHA256.wasm`, and their
+//! signature beside them, `SHA256.wasm.minisig`. Owns their form, and that what is read is what was kept; must not decide which
+//! are wanted, nor whom to trust.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use postroom_mail::Digest;
 use postroom_sandbox::SIZE_CAP;
+
+/// The largest signature that is kept, in octets.
+const SIGNATURE: u64 = 16 << 10;
 
 /// The directory.
 pub(super) struct Kept(PathBuf);
@@ -23,17 +27,41 @@ impl Kept {
         self.0.join(format!("{digest}.wasm"))
     }
 
+    fn signature_path(&self, digest: &Digest) -> PathBuf {
+        self.0.join(format!("{digest}.wasm.minisig"))
+    }
+
     /// Whether something is kept under that digest.
     pub(super) fn holds(&self, digest: &Digest) -> bool {
         self.path(digest).is_file()
     }
 
-    /// Keeps them, whole and durably or not at all.
+    /// Keeps them and their signature, each whole and durably or not at all. Writes nothing that is kept already.
     ///
     /// # Errors
     /// When they cannot be written.
-    pub(super) fn keep(&self, digest: &Digest, octets: &[u8]) -> io::Result<()> {
-        write_private(&self.path(digest), octets)
+    pub(super) fn keep(&self, digest: &Digest, octets: &[u8], signature: Option<&str>) -> io::Result<()> {
+        if !self.holds(digest) {
+            write_private(&self.path(digest), octets)?;
+        }
+        match signature {
+            Some(text) if self.signature(digest)?.as_deref() != Some(text) => {
+                write_private(&self.signature_path(digest), text.as_bytes())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The signature that was kept with them.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn signature(&self, digest: &Digest) -> io::Result<Option<String>> {
+        match read_private(&self.signature_path(digest), SIGNATURE) {
+            Ok(octets) => Ok(String::from_utf8(octets).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What was kept.
@@ -48,24 +76,41 @@ impl Kept {
         Ok(octets)
     }
 
-    /// Removes everything else.
+    /// Removes everything else. What cannot be removed stops nothing.
     ///
     /// # Errors
-    /// When the directory cannot be read, or a file not be removed.
+    /// When the directory cannot be read; the first of those that could not be removed, and how many they are.
     pub(super) fn prune(&self, wanted: &BTreeSet<Digest>) -> io::Result<()> {
-        let names: BTreeSet<PathBuf> = wanted.iter().map(|digest| self.path(digest)).collect();
-        let entries = match fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if !names.contains(&path) {
-                fs::remove_file(path)?;
-            }
+        let names = wanted.iter().flat_map(|digest| [self.path(digest), self.signature_path(digest)]);
+        prune(&self.0, &names.collect())
+    }
+}
+
+/// Removes every file of a directory but those.
+///
+/// # Errors
+/// As [`Kept::prune`].
+pub(super) fn prune(directory: &Path, wanted: &BTreeSet<PathBuf>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut left = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if !wanted.contains(&path)
+            && let Err(error) = fs::remove_file(&path)
+        {
+            left.push(format!("{}: {error}", path.display()));
         }
-        Ok(())
+    }
+    match left.as_slice() {
+        [] => Ok(()),
+        [first, ..] => {
+            let text = format!("{} could not be removed, the first is {first}", left.len());
+            Err(io::Error::other(text))
+        }
     }
 }
 
@@ -119,17 +164,51 @@ mod tests {
         kept.prune(&BTreeSet::new()).unwrap();
         let digests = [b"one", b"two"].map(|octets| {
             let digest = Digest::of(octets);
-            kept.keep(&digest, octets).unwrap();
+            kept.keep(&digest, octets, Some("signed")).unwrap();
             digest
         });
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&state.path().join("plugins")), 0o700);
         assert_eq!(mode(&kept.path(&digests[0])), 0o600);
         assert_eq!(kept.read(&digests[1]).unwrap(), b"two");
+        assert_eq!(kept.signature(&digests[1]).unwrap().as_deref(), Some("signed"));
         fs::write(state.path().join("plugins/.tmpleft"), "half").unwrap();
         kept.prune(&BTreeSet::from([digests[1]])).unwrap();
-        assert_eq!(fs::read_dir(state.path().join("plugins")).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(state.path().join("plugins")).unwrap().count(), 2);
         assert!(!kept.holds(&digests[0]) && kept.holds(&digests[1]));
+        assert_eq!(kept.signature(&digests[0]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_told_and_keeps_nothing_else_there() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = Kept::of(state.path());
+        let digests: Vec<_> = (0..8_u8)
+            .map(|number| {
+                let digest = Digest::of(&[number]);
+                kept.keep(&digest, &[number], None).unwrap();
+                digest
+            })
+            .collect();
+        for name in ["a directory", "another"] {
+            fs::create_dir(state.path().join("plugins").join(name)).unwrap();
+        }
+        let told = kept.prune(&BTreeSet::new()).unwrap_err().to_string();
+        assert!(told.starts_with("2 could not be removed"), "{told}");
+        assert!(digests.iter().all(|digest| !kept.holds(digest)));
+    }
+
+    #[test]
+    fn a_signature_made_with_another_key_takes_the_place_of_the_one_before() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = Kept::of(state.path());
+        let digest = Digest::of(b"good");
+        for text in ["first", "second"] {
+            kept.keep(&digest, b"good", Some(text)).unwrap();
+            assert_eq!(kept.signature(&digest).unwrap().as_deref(), Some(text));
+        }
+        kept.keep(&digest, b"good", None).unwrap();
+        assert_eq!(kept.signature(&digest).unwrap().as_deref(), Some("second"));
     }
 
     #[test]
@@ -137,7 +216,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let kept = Kept::of(state.path());
         let digest = Digest::of(b"good");
-        kept.keep(&digest, b"good").unwrap();
+        kept.keep(&digest, b"good", None).unwrap();
         fs::write(kept.path(&digest), "evil").unwrap();
         assert!(kept.read(&digest).is_err());
         fs::remove_file(kept.path(&digest)).unwrap();

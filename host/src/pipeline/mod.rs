@@ -24,16 +24,17 @@ use postroom_spool::{Leases, MessageLease, Planned, Remedy, Spool};
 use tokio::task::JoinSet;
 
 pub use breaker::{Course, Open, Record, Version};
-pub use chain::{Conduct, Notes, RunFailure};
+pub use chain::{Conduct, Did, Notes, RunFailure};
 pub use dry::dry_run;
-pub use fall_back::{begin, take_over};
+pub use fall_back::{Reclosed, begin, hasten, reclose, take_over};
 pub use set::{
     Chain, PluginProblem, PluginSet, bundled_names, candidate_version, plugin_files, step_version,
 };
 pub use shadow::{Compared, Difference, How, Report, Shadows};
-pub use versions::{Versions, recorded};
+pub use versions::{Versions, close, recorded};
 
-use breaker::{Fate, Gate};
+use breaker::Fate;
+use versions::{Passage, Place};
 
 use crate::live::Live;
 use crate::progress::Progress;
@@ -60,7 +61,9 @@ pub(crate) const RETRIEVAL: Duration = Duration::from_secs(15 * 60);
 /// # Errors
 /// When the spool cannot be read or written. Runs under way are finished first, and what was leased is given back.
 pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
-    let mut running: JoinSet<Result<(), postroom_spool::Error>> = JoinSet::new();
+    let mut running: JoinSet<Ended> = JoinSet::new();
+    // It may wait for a reload, and compile: no run waits for it.
+    let mut falling_back = JoinSet::new();
     let mut broken = None;
     let mut runs = 0;
     loop {
@@ -70,7 +73,8 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
                 Err(error) => broken = Some(error),
             }
         }
-        if running.is_empty() {
+        if running.is_empty() && falling_back.is_empty() {
+            host.versions.flush(host.spool.as_ref(), host.clock.now(), true).await;
             host.shadows.flush(&host.live.load().config.state, host.clock.now(), true).await;
             return match broken {
                 None => Ok(runs),
@@ -82,9 +86,17 @@ pub async fn drain(host: &Arc<Host>) -> Result<u64, postroom_spool::Error> {
         }
         tokio::select! {
             Some(ended) = running.join_next() => match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => broken = broken.or(Some(error)),
+                Ok(Ended { settled, opened }) => {
+                    broken = broken.or(settled.err());
+                    for place in opened {
+                        let host = Arc::clone(host);
+                        falling_back.spawn(async move { fall_back::fall_back(&host, &place).await });
+                    }
+                }
                 Err(panic) => broken = broken.or(Some(failed_task(&panic))),
+            },
+            Some(ended) = falling_back.join_next() => if let Err(panic) = ended {
+                tracing::error!(%panic, "a step could not fall back");
             },
             () = host.bells.inbox.notified() => {}
             () = tokio::time::sleep(LOOK) => {}
@@ -101,10 +113,7 @@ pub fn given_back(error: &postroom_spool::Error) -> Leases {
     }
 }
 
-async fn lease(
-    host: &Arc<Host>,
-    running: &mut JoinSet<Result<(), postroom_spool::Error>>,
-) -> Result<u64, postroom_spool::Error> {
+async fn lease(host: &Arc<Host>, running: &mut JoinSet<Ended>) -> Result<u64, postroom_spool::Error> {
     let live = host.live.load_full();
     let room = live.config.limits.workers.saturating_sub(running.len());
     if room == 0 {
@@ -123,8 +132,26 @@ pub(crate) fn failed_task(panic: &tokio::task::JoinError) -> postroom_spool::Err
     postroom_spool::Error::Conflict(format!("a task of the host failed: {panic}"))
 }
 
+/// How the run of a message ended.
+struct Ended {
+    settled: Result<(), postroom_spool::Error>,
+    /// Steps whose plugin has failed too often by it.
+    opened: Vec<Place>,
+}
+
 /// One message through its chain, to a committed plan or a recorded failure.
-async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<(), postroom_spool::Error> {
+async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Ended {
+    let mut opened = Vec::new();
+    let settled = pass(&host, &live, lease, &mut opened).await;
+    Ended { settled, opened }
+}
+
+async fn pass(
+    host: &Arc<Host>,
+    live: &Arc<Live>,
+    lease: MessageLease,
+    opened: &mut Vec<Place>,
+) -> Result<(), postroom_spool::Error> {
     reach("pipeline", "leased");
     let id = lease.message;
     let most = live.config.limits.attempts;
@@ -135,11 +162,11 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         return host.spool.put_back(lease, now.after(NOT_READY), reason, now).await;
     };
     if lease.attempt > most {
-        return set_aside(&host, lease, format!("tried {most} times without an end"), Vec::new()).await;
+        return set_aside(host, lease, format!("tried {most} times without an end"), Vec::new()).await;
     }
     let body = match host.spool.open(id).await {
         Ok(body) => body,
-        Err(error) => return settle_unreadable(&host, lease, &error).await,
+        Err(error) => return settle_unreadable(host, lease, &error).await,
     };
     reach("pipeline", "opened");
     let octets: Arc<dyn Octets> = Arc::new(body);
@@ -148,10 +175,10 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
     let kv: Arc<dyn KvRead> = Arc::new(SpoolKv(Arc::clone(&host.spool)));
     let last = lease.attempt >= most;
     let pipeline = chain.name.clone();
-    let probe = match host.versions.gate(&pipeline, host.clock.now()) {
-        Gate::Open => false,
-        Gate::Probe => true,
-        Gate::Hold(until) => return hold(&host, &pipeline, lease, until, PAUSED.to_owned()).await,
+    let account = &lease.provenance.account;
+    let probed = match host.versions.gate(&pipeline, account, id, host.clock.now()) {
+        Ok(probed) => probed,
+        Err(until) => return hold(host, &pipeline, lease, until, PAUSED.to_owned()).await,
     };
     let shadows = shadow::has_time(&lease, now).then(|| Arc::clone(live.plugins.mime()));
     let run = tokio::task::spawn_blocking(move || chain.run_noting(&message, &kv, last, shadows)).await;
@@ -159,34 +186,37 @@ async fn one(host: Arc<Host>, live: Arc<Live>, lease: MessageLease) -> Result<()
         Ok((ended, notes)) => (Ok(ended), notes),
         Err(panic) => (Err(panic), Notes::default()),
     };
-    let verdicts = host.versions.told(&pipeline, &notes.conduct, host.clock.now(), &host.chance);
-    if probe {
-        host.versions.probe_ended(&pipeline);
-    }
+    let passage = Passage { pipeline: &pipeline, message: id, probed: &probed };
+    let verdicts = host.versions.told(passage, &notes.conduct, host.clock.now(), &host.chance);
     let settled = match ended {
         Ok(Ok(plan)) => {
-            host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
+            host.shadows.compared(&pipeline, id, live, notes.compared, host.clock.now());
             let plan = apart::apart(plan, id, &pipeline, &live.config.sinks);
-            commit(&host, lease, plan).await
+            commit(host, lease, plan).await
         }
         Ok(Err(failure)) => match verdicts.fate {
             Some((step, Fate::Back(due))) if step == failure.step => {
-                hold(&host, &pipeline, lease, due, format!("{failure}; {WAITS}")).await
+                hold(host, &pipeline, lease, due, format!("{failure}; {WAITS}")).await
             }
-            Some((_, Fate::Back(_) | Fate::Own)) | None => {
+            Some((step, Fate::Swapped(due))) if step == failure.step => {
+                let reason = format!("{failure}; {WAITS}");
+                host.spool.put_back(lease, due, reason, host.clock.now()).await
+            }
+            Some((_, Fate::Back(_) | Fate::Swapped(_) | Fate::Own)) | None => {
                 if last || !matches!(failure.disposition, Disposition::Retry { .. }) {
-                    host.shadows.compared(&pipeline, id, &live, notes.compared, host.clock.now());
+                    host.shadows.compared(&pipeline, id, live, notes.compared, host.clock.now());
                 }
-                settle_failed(&host, lease, last, failure).await
+                settle_failed(host, lease, last, failure).await
             }
         },
         Err(panic) => {
             let reason = format!("the host failed while running its plugins: {panic}");
-            set_aside(&host, lease, reason, Vec::new()).await
+            set_aside(host, lease, reason, Vec::new()).await
         }
     };
     // The message is settled first: nothing that follows may cost it its fate.
-    fall_back::follow(&host, &pipeline, verdicts.turns).await;
+    opened.extend(fall_back::follow(host, &pipeline, id, verdicts.turns).await);
+    host.versions.flush(host.spool.as_ref(), host.clock.now(), false).await;
     host.shadows.flush(&live.config.state, host.clock.now(), false).await;
     settled
 }
@@ -199,9 +229,10 @@ async fn hold(
     due: Timestamp,
     reason: String,
 ) -> Result<(), postroom_spool::Error> {
+    let account = lease.provenance.account.clone();
     host.spool.put_back(lease, due, reason, host.clock.now()).await?;
     // What it waits for may have come meanwhile, and woken all that was put back before.
-    if host.versions.goes_on(pipeline) {
+    if host.versions.goes_on(pipeline, &account) {
         fall_back::wake(host, pipeline).await;
     }
     Ok(())

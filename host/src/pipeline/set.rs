@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use postroom_mail::{AccountId, Digest, Name};
 use postroom_sandbox::{
-    Component, Fetch, Grants, LoadError, Parser, Plugin, Sandbox, SinkKind, StepConfig as Admission,
+    Component, Fetch, Grants as Granted, LoadError, Parser, Plugin, Sandbox, SinkKind,
+    StepConfig as Admission,
 };
 
-use super::breaker::Version;
+use super::breaker::{Standing, Version};
 use super::shadow;
-use crate::config::{BreakerConfig, Config, OnError, PluginRef, StepConfig, When};
+use crate::config::{BreakerConfig, Config, Grants, OnError, PluginRef, StepConfig, When};
 use crate::origin::{self, OriginError};
 use crate::sinks::Kind;
 
@@ -53,6 +54,8 @@ pub struct Step {
     pub breaker: BreakerConfig,
     /// What runs, exactly.
     pub version: Version,
+    /// As what.
+    pub standing: Standing,
     /// A candidate that runs beside it, or why there is none although one is configured: that stops no mail.
     pub shadow: Option<Result<Arc<Step>, String>>,
 }
@@ -217,6 +220,7 @@ fn load_step(
             component
         }
     };
+    let standing = standing(config, step, &component);
     let plugin = component.admit(admission(config, pipeline, step)).map_err(refused)?;
     let candidate = shadow::candidate(step);
     let shadow = candidate.map(|candidate| {
@@ -234,8 +238,25 @@ fn load_step(
             ..step.breaker.clone()
         },
         version: Version { digest, terms: terms(step) },
+        standing,
         shadow,
     })
+}
+
+/// What of a step decides whether an earlier version may stand in for its plugin.
+fn standing(config: &Config, step: &StepConfig, component: &Component) -> Standing {
+    let Grants { sinks, discard, kv, fetch, entropy } = &step.grants;
+    // What a sink takes is part of the grant: its name alone may have come to mean something else.
+    let kind = |sink: &Name| config.sinks.get(sink).map(crate::sinks::SinkConfig::kind);
+    let sinks = sinks.iter().map(|sink| format!("sink {sink} {:?}", kind(sink)));
+    let fetch = fetch.iter().map(|target| format!("fetch {target}"));
+    let flags = [(*discard, "discard"), (*kv, "kv"), (*entropy, "entropy")];
+    let flags = flags.into_iter().filter(|(granted, _)| *granted).map(|(_, name)| name.to_owned());
+    Standing {
+        plugin: component.description()["name"].as_str().unwrap_or_default().to_owned(),
+        bundled: matches!(step.plugin, PluginRef::Bundled(_)),
+        grants: sinks.chain(fetch).chain(flags).collect(),
+    }
 }
 
 /// Whether the operator named the very octets: then no others run, whatever they did before.
@@ -301,7 +322,7 @@ pub(super) fn admission(config: &Config, pipeline: &Name, step: &StepConfig) -> 
     Admission {
         pipeline: pipeline.clone(),
         step: step.name.clone(),
-        grants: Grants {
+        grants: Granted {
             sinks,
             discard: step.grants.discard,
             kv: step.grants.kv,

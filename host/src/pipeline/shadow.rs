@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::breaker::Version;
 use super::chain::is_own_fault;
 use super::heard::Heard;
-use super::kept::{read_private, write_private};
+use super::kept::{self, read_private, write_private};
 use super::set::Step;
-use crate::config::StepConfig;
+use crate::config::{Config, StepConfig};
 use crate::live::Live;
 
 /// A candidate may use so much at most, so that it cannot hold mail up.
@@ -227,6 +227,14 @@ impl Shadows {
 
 fn file(state: &Path, pipeline: &Name, step: &Name) -> PathBuf {
     state.join("shadow").join(format!("{pipeline}.{step}.json"))
+}
+
+/// Removes the reports on steps that are gone.
+pub(super) fn prune(config: &Config) -> std::io::Result<()> {
+    let steps = config.pipelines.iter();
+    let steps = steps.flat_map(|(pipeline, one)| one.steps.iter().map(move |step| (pipeline, &step.name)));
+    let wanted = steps.map(|(pipeline, step)| file(&config.state, pipeline, step)).collect();
+    kept::prune(&config.state.join("shadow"), &wanted)
 }
 
 /// The candidate of a step, as a step of its own: the same name, so that its effects have the same ids.

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use postroom_mail::{Digest, Name, Timestamp};
+use postroom_mail::{AccountId, Digest, MessageId, Name, Timestamp};
 use postroom_spool::Spool;
 
-use super::breaker::{Breaker, Fate, Gate, Record, Turn};
-use super::chain::Conduct;
+use super::breaker::{Breaker, Fate, Fault, Gate, Open, Record, Rules, Run, Turn};
+use super::chain::{Conduct, Did};
 use super::set::{PluginSet, Step};
 use crate::chance::Chance;
 use crate::config::Then;
@@ -16,12 +17,17 @@ use crate::config::Then;
 /// A step of a pipeline.
 pub(super) type Place = (Name, Name);
 
+/// Counts are recorded at most so often while mail flows.
+const OFTEN: Duration = Duration::from_secs(1);
+
 /// What is known of the versions of every step's plugin.
 #[derive(Default)]
 pub struct Versions {
     breakers: Mutex<BTreeMap<Place, Breaker>>,
     /// Held while a note is written, so that the last one written is the last one made.
     noting: tokio::sync::Mutex<()>,
+    /// When counts were recorded last.
+    recorded: Mutex<Option<Timestamp>>,
 }
 
 /// What follows from a run.
@@ -33,98 +39,155 @@ pub(super) struct Verdicts {
     pub(super) turns: Vec<(Name, Turn)>,
 }
 
+/// A run of a pipeline over a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage<'a> {
+    pub(super) pipeline: &'a Name,
+    pub(super) message: MessageId,
+    /// The steps that it is a probe of.
+    pub(super) probed: &'a [Name],
+}
+
+/// What a step could not go on with, and why.
+pub(super) type Losses = BTreeMap<Place, String>;
+
 impl Versions {
-    /// The breakers of a set as configured: what is the same goes on, what is another starts anew. Answers what turned.
-    /// `record` is what is known of a step that was not there before.
+    /// The earlier versions that steps of a set as configured would go on with. `record` is what is known of a step that was
+    /// not there before. Changes nothing.
+    pub(super) fn foreseen(
+        &self,
+        set: &PluginSet,
+        records: &BTreeMap<Place, Record>,
+    ) -> Vec<(Place, Digest)> {
+        let breakers = self.lock();
+        let foreseen = steps(set).filter_map(|(place, step)| {
+            let running = step.version.digest;
+            let breaker = match breakers.get(&place) {
+                Some(breaker) => {
+                    let mut breaker = breaker.clone();
+                    breaker.configure(rules(step), running);
+                    breaker
+                }
+                None => Breaker::new(rules(step), running, records.get(&place).cloned().unwrap_or_default()),
+            };
+            Some((place, breaker.fall_back()?))
+        });
+        foreseen.collect()
+    }
+
+    /// The breakers of a set: what is the same goes on, what is another starts anew. `store` makes the set the running one, at
+    /// the same moment. Answers what turned, and which steps are gone.
     pub(super) fn configure(
         &self,
         set: &PluginSet,
-        mut record: impl FnMut(&Place) -> Record,
-    ) -> Vec<(Place, Turn)> {
+        mut records: BTreeMap<Place, Record>,
+        mut losses: Losses,
+        now: Timestamp,
+        store: impl FnOnce(),
+    ) -> (Vec<(Place, Turn)>, Vec<Place>) {
         let mut breakers = self.lock();
         let mut before = std::mem::take(&mut *breakers);
         let mut turns = Vec::new();
         for (place, step) in steps(set) {
-            let skips = step.on_error.then == Then::Skip;
-            let breaker = match before.remove(&place) {
+            let running = step.plugin.component().digest();
+            let mut breaker = match before.remove(&place) {
                 Some(mut breaker) => {
-                    let turn = breaker.configure(step.breaker.clone(), skips, step.version);
+                    let turn = breaker.configure(rules(step), running);
                     turns.push((place.clone(), turn));
                     breaker
                 }
-                None => Breaker::new(step.breaker.clone(), skips, step.version, record(&place)),
+                None => Breaker::new(rules(step), running, records.remove(&place).unwrap_or_default()),
             };
+            if let Some(problem) = losses.remove(&place) {
+                breaker.cannot_fall_back(Some(problem), running, now);
+                turns.push((place.clone(), Turn::Noted));
+            }
             breakers.insert(place, breaker);
         }
-        turns
+        store();
+        (turns, before.into_keys().collect())
     }
 
-    /// Whether a message may go through the pipeline now.
-    pub(super) fn gate(&self, pipeline: &Name, now: Timestamp) -> Gate {
+    /// Whether a message may go through the pipeline now, and which steps it is a probe of; else until when it waits.
+    pub(super) fn gate(
+        &self,
+        pipeline: &Name,
+        account: &AccountId,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Result<Vec<Name>, Timestamp> {
         let mut breakers = self.lock();
         let mut probed = Vec::new();
-        for (place, breaker) in breakers.iter_mut().filter(|((of, _), _)| of == pipeline) {
-            match breaker.gate(now) {
+        let passed = breakers.iter().filter(|((of, _), breaker)| of == pipeline && breaker.sees(account));
+        for ((_, step), breaker) in passed {
+            match breaker.gate(message, now) {
                 Gate::Open => {}
-                Gate::Probe => probed.push(place.clone()),
-                Gate::Hold(until) => return Gate::Hold(until),
+                Gate::Probe => probed.push(step.clone()),
+                Gate::Hold(until) => return Err(until),
             }
         }
-        for place in &probed {
-            if let Some(breaker) = breakers.get_mut(place) {
+        for step in &probed {
+            if let Some(breaker) = breakers.get_mut(&(pipeline.clone(), step.clone())) {
                 breaker.probe_begins();
             }
         }
-        if probed.is_empty() { Gate::Open } else { Gate::Probe }
+        Ok(probed)
     }
 
-    /// Whether nothing holds mail back in the pipeline.
-    pub(super) fn goes_on(&self, pipeline: &Name) -> bool {
-        !self.lock().iter().any(|((of, _), one)| of == pipeline && one.is_paused())
+    /// Whether nothing holds mail of the account back in the pipeline.
+    pub(super) fn goes_on(&self, pipeline: &Name, account: &AccountId) -> bool {
+        let holds =
+            |((of, _), one): (&Place, &Breaker)| of == pipeline && one.is_paused() && one.sees(account);
+        !self.lock().iter().any(holds)
+    }
+
+    /// Steps for which mail waits.
+    pub fn paused(&self) -> Vec<(Place, Open)> {
+        let breakers = self.lock();
+        let paused = breakers.iter().filter(|(_, breaker)| breaker.is_paused());
+        paused.filter_map(|(place, breaker)| Some((place.clone(), breaker.open()?.clone()))).collect()
     }
 
     /// How the plugins of a pipeline did with a message.
     pub(super) fn told(
         &self,
-        pipeline: &Name,
+        passage: Passage<'_>,
         conduct: &[Conduct],
         now: Timestamp,
         chance: &Chance,
     ) -> Verdicts {
         let mut breakers = self.lock();
         let mut verdicts = Verdicts::default();
-        for Conduct { step, digest, fault } in conduct {
-            let Some(breaker) = breakers.get_mut(&(pipeline.clone(), step.clone())) else { continue };
-            let turn = match fault {
-                None => breaker.handled(*digest),
-                Some(reason) => {
-                    let (fate, turn) = breaker.failed(*digest, reason, now, |wait| chance.around(wait));
-                    verdicts.fate = Some((step.clone(), fate));
-                    turn
-                }
+        for Conduct { step, digest, did } in conduct {
+            let place = (passage.pipeline.clone(), step.clone());
+            let Some(breaker) = breakers.get_mut(&place) else { continue };
+            let probe = passage.probed.contains(step);
+            let run = Run { version: *digest, message: passage.message, probe };
+            let mut failed = |fault, reason: &str| {
+                let (fate, turn) = breaker.failed(run, fault, reason, now, |wait| chance.around(wait));
+                verdicts.fate = Some((step.clone(), fate));
+                turn
+            };
+            let turn = match did {
+                Did::Handled => breaker.handled(run, now),
+                Did::Broke(reason) => failed(Fault::Broke, reason),
+                Did::Refused(reason) => failed(Fault::Refused, reason),
             };
             if turn != Turn::None {
                 verdicts.turns.push((step.clone(), turn));
             }
         }
+        for step in passage.probed {
+            if let Some(breaker) = breakers.get_mut(&(passage.pipeline.clone(), step.clone())) {
+                breaker.probe_ended();
+            }
+        }
         verdicts
-    }
-
-    /// The probe of a pipeline ended.
-    pub(super) fn probe_ended(&self, pipeline: &Name) {
-        let mut breakers = self.lock();
-        breakers.iter_mut().filter(|((of, _), _)| of == pipeline).for_each(|(_, one)| one.probe_ended());
     }
 
     /// Pipelines that are paused try a message at once.
     pub fn hasten(&self, now: Timestamp) {
         self.lock().values_mut().for_each(|breaker| breaker.hasten(now));
-    }
-
-    /// Steps that are to run an earlier version, and which.
-    pub(super) fn fall_backs(&self) -> Vec<(Place, Digest)> {
-        let breakers = self.lock();
-        breakers.iter().filter_map(|(place, one)| Some((place.clone(), one.fall_back()?))).collect()
     }
 
     /// Steps that are open and could run an earlier version, but do not.
@@ -148,7 +211,11 @@ impl Versions {
     /// Records what is known of a step.
     pub(super) async fn note(&self, spool: &dyn Spool, place: &Place, now: Timestamp) {
         let _order = self.noting.lock().await;
-        let Some(record) = self.with(place, |breaker| breaker.record().clone()) else { return };
+        let record = self.with(place, |breaker| {
+            breaker.take_unrecorded();
+            breaker.record()
+        });
+        let Some(record) = record else { return };
         let noted = match serde_json::to_string(&record) {
             Ok(text) => spool.learn(&scope(place), Some(text), now).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -158,8 +225,48 @@ impl Versions {
         }
     }
 
+    /// Forgets what was recorded of steps that are gone.
+    pub(super) async fn forget(&self, spool: &dyn Spool, gone: &[Place], now: Timestamp) {
+        for place in gone {
+            if let Err(error) = spool.learn(&scope(place), None, now).await {
+                tracing::error!(pipeline = %place.0, step = %place.1, %error, "what is known of a step that is gone cannot be forgotten");
+            }
+        }
+    }
+
+    /// Records the counts that changed, but not for each message.
+    pub(super) async fn flush(&self, spool: &dyn Spool, now: Timestamp, end: bool) {
+        let changed: Vec<Place> = {
+            let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            if !end && recorded.is_some_and(|at| now.since(at) < OFTEN) {
+                return;
+            }
+            let mut breakers = self.lock();
+            let changed =
+                breakers.iter_mut().filter_map(|(place, one)| one.take_unrecorded().then_some(place));
+            let changed: Vec<_> = changed.cloned().collect();
+            if !changed.is_empty() {
+                *recorded = Some(now);
+            }
+            changed
+        };
+        for place in &changed {
+            self.note(spool, place, now).await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Breaker>> {
         self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rules(step: &Step) -> Rules {
+    Rules {
+        tolerance: step.breaker.clone(),
+        skips: step.on_error.then == Then::Skip,
+        configured: step.version,
+        standing: step.standing.clone(),
+        accounts: step.when.account.clone(),
     }
 }
 
@@ -180,6 +287,27 @@ pub async fn recorded(spool: &dyn Spool, pipeline: &Name, step: &Name) -> Record
             Record::default()
         }
     }
+}
+
+/// Closes the breaker of a step while no host runs, and makes due what waits of the pipeline's `accounts`. Answers what was open.
+///
+/// # Errors
+/// When the state cannot be read or written.
+pub async fn close(
+    spool: &dyn Spool,
+    pipeline: &Name,
+    step: &Name,
+    accounts: &[AccountId],
+    now: Timestamp,
+) -> Result<Option<Open>, postroom_spool::Error> {
+    let scope = scope(&(pipeline.clone(), step.clone()));
+    let record: Record =
+        spool.learnt(&scope).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let Some(open) = record.open else { return Ok(None) };
+    let closed = Record { proved: record.proved, ..Record::default() };
+    spool.learn(&scope, serde_json::to_string(&closed).ok(), now).await?;
+    spool.hasten(accounts, now).await?;
+    Ok(Some(open))
 }
 
 fn scope((pipeline, step): &Place) -> String {

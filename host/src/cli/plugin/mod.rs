@@ -10,6 +10,7 @@ mod mails;
 mod new;
 mod pack;
 mod project;
+mod retry;
 mod schema;
 mod step;
 mod test;
@@ -48,6 +49,8 @@ pub enum Verb {
     Shadow(super::shadow::Args),
     /// Make the candidate of a step its plugin, in the configuration; a running host follows by itself.
     Promote(super::promote::Args),
+    /// Run the plugin of a step again that failed too often and was left, without a change of it.
+    Retry(retry::Args),
 }
 
 pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
@@ -62,6 +65,7 @@ pub(super) fn plugin(context: &Context, verb: &Verb) -> Outcome {
         Verb::Pack(args) => pack::pack(context, args),
         Verb::Shadow(args) => super::shadow::shadow(context, args),
         Verb::Promote(args) => super::promote::promote(context, args),
+        Verb::Retry(args) => retry::retry(context, args),
     }
 }
 

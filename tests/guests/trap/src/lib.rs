@@ -1,4 +1,4 @@
-//! Panics with a text, after asking for an effect.
+//! Panics with a text, after asking for an effect. Calls itself as `moody` does, as a bad version of the same plugin would.
 
 wit_bindgen::generate!({ path: "../../../sdk/wit", world: "plugin" });
 
@@ -10,7 +10,7 @@ struct Plugin;
 
 impl Guest for Plugin {
     fn describe() -> String {
-        r#"{"name":"trap","version":"0.0.0","description":"Panics with a text, after asking for an effect.","settings":{}}"#.to_owned()
+        r#"{"name":"moody","version":"0.0.0","description":"Panics with a text, after asking for an effect.","settings":{}}"#.to_owned()
     }
 
     fn configure(_settings: String) -> Result<(), Vec<(String, String)>> {
