@@ -14,6 +14,7 @@ pub mod live;
 pub mod origin;
 pub mod pipeline;
 pub mod progress;
+pub mod regular;
 pub mod reload;
 pub mod requests;
 pub mod seen;

@@ -9,6 +9,7 @@ mod compile_plugin;
 mod compiled;
 mod demo;
 mod doctor;
+mod edit;
 mod exit;
 mod init;
 mod judged;
