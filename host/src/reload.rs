@@ -73,14 +73,25 @@ impl Drop for Watching {
     }
 }
 
-/// Starts watching; SIGHUP has the same effect as a change.
-pub fn watch(host: Arc<Host>, config: &Path, pace: Pace, stop: watch::Receiver<bool>) -> Watching {
-    let config = config.to_owned();
+/// Starts watching; SIGHUP has the same effect as a change. What is changed after this has returned is noticed.
+pub async fn watch(host: Arc<Host>, config: &Path, pace: Pace, stop: watch::Receiver<bool>) -> Watching {
     // At once: without a listener SIGHUP would end the process.
     let hangup = signal(SignalKind::hangup());
+    let (rang, rings) = mpsc::channel(1);
+    let mut follower = Follower {
+        watcher: watcher(rang.clone()),
+        watched: Watched::default(),
+        seen: None,
+        refused: None,
+        host,
+        config: config.to_owned(),
+        pace,
+        rang,
+    };
+    follower.seen = follower.look().await;
     let task = tokio::spawn(async move {
         match hangup {
-            Ok(hangup) => follow(host, config, pace, hangup, stop).await,
+            Ok(hangup) => follower.follow(rings, hangup, stop).await,
             Err(error) => tracing::error!(%error, "cannot listen for SIGHUP, and follow no change"),
         }
     });
@@ -96,39 +107,6 @@ enum Cause {
     Asked,
     /// It is time.
     Time,
-}
-
-async fn follow(
-    host: Arc<Host>,
-    config: PathBuf,
-    pace: Pace,
-    mut hangup: Signal,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (rang, mut rings) = mpsc::channel(1);
-    let mut follower = Follower {
-        watcher: watcher(rang.clone()),
-        watched: Watched::default(),
-        seen: None,
-        refused: None,
-        host,
-        config,
-        pace,
-        rang,
-    };
-    follower.seen = follower.look().await;
-    // Not from ring to ring: a directory where much happens would put it off for ever.
-    let mut times = tokio::time::interval_at(Instant::now() + pace.look, pace.look);
-    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let cause = tokio::select! {
-            Some(()) = rings.recv() => Cause::Rang,
-            Some(()) = hangup.recv() => Cause::Asked,
-            _ = times.tick() => Cause::Time,
-            _ = stop.changed() => return,
-        };
-        follower.consider(cause).await;
-    }
 }
 
 fn watcher(ring: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
@@ -168,6 +146,27 @@ struct Refusal {
 }
 
 impl Follower {
+    async fn follow(
+        mut self,
+        mut rings: mpsc::Receiver<()>,
+        mut hangup: Signal,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        // Not from ring to ring: a directory where much happens would put it off for ever.
+        let look = self.pace.look;
+        let mut times = tokio::time::interval_at(Instant::now() + look, look);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let cause = tokio::select! {
+                Some(()) = rings.recv() => Cause::Rang,
+                Some(()) = hangup.recv() => Cause::Asked,
+                _ = times.tick() => Cause::Time,
+                _ = stop.changed() => return,
+            };
+            self.consider(cause).await;
+        }
+    }
+
     async fn consider(&mut self, cause: Cause) {
         let again = match cause {
             Cause::Rang => false,

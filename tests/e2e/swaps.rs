@@ -228,10 +228,10 @@ async fn recorded(host: &Host) -> Record {
 }
 
 /// Follows the files of a host in this process, and looks often.
-fn follow(host: &Arc<Host>, bench: &Bench) -> (reload::Watching, tokio::sync::watch::Sender<bool>) {
+async fn follow(host: &Arc<Host>, bench: &Bench) -> (reload::Watching, tokio::sync::watch::Sender<bool>) {
     let (stop, stops) = tokio::sync::watch::channel(false);
     let pace = reload::Pace { settle: Duration::from_millis(5), look: Duration::from_millis(20) };
-    (reload::watch(Arc::clone(host), &bench.path("postroom.toml"), pace, stops), stop)
+    (reload::watch(Arc::clone(host), &bench.path("postroom.toml"), pace, stops).await, stop)
 }
 
 /// Waits for what the host does, without a clock of its own.
@@ -250,7 +250,7 @@ async fn a_refused_change_is_tried_again_quietly_until_its_cause_goes_away() {
     install(&bench, 0);
     configure(&bench, 0);
     let host = host(&bench);
-    let following = follow(&host, &bench);
+    let following = follow(&host, &bench).await;
     let refused = || async { reload::refused(host.spool.as_ref()).await.expect("readable") };
     let text = std::fs::read_to_string(bench.path("postroom.toml")).expect("the configuration");
     let script = format!("echo x >> {0}/tries; cat {0}/token", bench.path("").display());
@@ -281,7 +281,7 @@ async fn a_change_that_no_event_tells_of_is_seen_at_the_next_look() {
     }
     configure(&bench, 0);
     let host = host(&bench);
-    let following = follow(&host, &bench);
+    let following = follow(&host, &bench).await;
     let runs = |digest: Digest| {
         let live = host.live.load();
         live.plugins.chains().flat_map(|chain| &chain.steps).all(|step| step.version.digest == digest)
