@@ -1,8 +1,7 @@
 //! What is looked at to see whether something changed: the files of the configuration that runs and of the one that is
 //! written, and the directories whose changes ring. Blocks, and reads only so much; must not decide what a change means.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt as _;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use notify::{RecursiveMode, Watcher};
@@ -17,16 +16,13 @@ use crate::pipeline::plugin_files;
 use crate::regular;
 use crate::sinks::SinkConfig;
 
-/// What tells a directory from another one of its name, made later: its device and inode.
-type Identity = (u64, u64);
-
 /// How everything was at one moment.
 #[derive(Debug)]
 pub(super) struct Look {
     /// Of all names and contents.
     pub(super) print: Digest,
     /// Those that are there.
-    directories: BTreeMap<PathBuf, Identity>,
+    directories: BTreeSet<PathBuf>,
 }
 
 /// Looks at the files of `live` and, as far as it can be read, of what is written at `path`: a change that was refused is
@@ -38,14 +34,8 @@ pub(super) fn look(path: &Path, live: &Config) -> Look {
     for config in [Some(live), written.as_ref()].into_iter().flatten() {
         found.config(config);
     }
-    let identified = |directory: PathBuf| {
-        let meta = std::fs::metadata(&directory).ok().filter(std::fs::Metadata::is_dir)?;
-        Some((directory, (meta.dev(), meta.ino())))
-    };
-    Look {
-        print: fingerprint(&found.files),
-        directories: found.directories.into_iter().filter_map(identified).collect(),
-    }
+    found.directories.retain(|directory| directory.is_dir());
+    Look { print: fingerprint(&found.files), directories: found.directories }
 }
 
 #[derive(Default)]
@@ -113,32 +103,20 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> Digest {
     whole.finish()
 }
 
-/// The directories that are watched, and which of their name they were.
+/// The directories that cannot be watched: that is said once.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    there: BTreeMap<PathBuf, Identity>,
-    /// Those that cannot be watched: that is said once.
     told: BTreeSet<PathBuf>,
 }
 
 impl Watched {
-    /// Watches every directory of a look. One that was removed and made again is another one: only what is watched now counts.
+    /// Watches every directory of a look, also those that were watched before, which costs next to nothing: one that was removed
+    /// and made again is another one, may even have the inode of the old one, and nobody watches it.
     pub(super) fn follow(&mut self, watcher: &mut impl Watcher, look: &Look) {
-        self.there.retain(|directory, _| look.directories.contains_key(directory));
-        for (directory, identity) in &look.directories {
-            match self.there.get(directory) {
-                Some(watched) if watched == identity => continue,
-                // What fails here is gone already.
-                Some(_) => drop(watcher.unwatch(directory)),
-                None => {}
-            }
+        for directory in &look.directories {
             match watcher.watch(directory, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.there.insert(directory.clone(), *identity);
-                    self.told.remove(directory);
-                }
+                Ok(()) => drop(self.told.remove(directory)),
                 Err(error) => {
-                    self.there.remove(directory);
                     if self.told.insert(directory.clone()) {
                         let directory = directory.display();
                         tracing::error!(%directory, %error, "cannot watch for changes: they are seen late");

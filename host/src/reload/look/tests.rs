@@ -66,7 +66,7 @@ fn the_component_and_the_signature_in_a_directory_are_looked_at() {
     assert!(place.sees(|place| fs::write(place.path("plug/a.wasm.minisig"), "signed").unwrap()));
     assert!(place.sees(|place| fs::rename(place.path("plug/a.wasm"), place.path("plug/c.wasm")).unwrap()));
     let directories = look(&place.path("postroom.toml"), &place.live).directories;
-    assert!(directories.contains_key(&place.path("plug")), "{directories:?}");
+    assert!(directories.contains(&place.path("plug")), "{directories:?}");
 }
 
 #[test]
@@ -122,11 +122,13 @@ fn a_directory_that_was_removed_and_made_again_rings_again() {
     fs::write(place.path("plug/a.wasm"), "a").unwrap();
     rings(&rung);
     fs::remove_dir_all(place.path("plug")).unwrap();
-    // So that the new one cannot have the old one's inode.
-    fs::create_dir(place.path("in between")).unwrap();
     fs::create_dir(place.path("plug")).unwrap();
     rings(&rung);
-    follow();
-    fs::write(place.path("plug/a.wasm"), "b").unwrap();
-    rings(&rung);
+    // That the old one is gone may be told late, and then takes a later look to mend.
+    let rung_again = (0..60).any(|round: u32| {
+        follow();
+        fs::write(place.path("plug/a.wasm"), round.to_string()).unwrap();
+        rung.recv_timeout(Duration::from_secs(1)).is_ok()
+    });
+    assert!(rung_again);
 }
