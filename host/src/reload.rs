@@ -193,9 +193,10 @@ impl Follower {
                 told(&self.host, None).await;
                 let compiled = self.host.live.load().plugins.compiled();
                 tracing::info!(compiled, "the changed configuration and plugins are running now");
-                // What the configuration before names is not looked at any more.
-                let (same, seen) = (self.look_with(before).await == now, self.look().await);
-                self.seen = seen;
+                // What the configuration before names is not looked at any more. In this order: what changes before the first
+                // of the two is seen by the second.
+                self.seen = self.look().await;
+                let same = self.look_with(before).await == now;
                 if !same {
                     // What was read may be older than what is there.
                     let _ = self.rang.try_send(());
