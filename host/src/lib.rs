@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod origin;
 pub mod pipeline;
 pub mod progress;
+pub mod regular;
 pub mod reload;
 pub mod requests;
 pub mod seen;

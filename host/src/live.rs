@@ -8,6 +8,7 @@ use postroom_sandbox::{Fetch, NoFetch, Sandbox};
 
 use crate::config::Config;
 use crate::fetch::{TargetError, Targets};
+use crate::origin;
 use crate::pipeline::{PluginProblem, PluginSet};
 use crate::sinks::{Sink, SinkError};
 
@@ -35,6 +36,12 @@ pub struct NotLive {
 }
 
 impl NotLive {
+    /// Whether every reason can go away without a change of the configuration or its files.
+    pub fn may_pass(&self) -> bool {
+        // Sinks and targets fail over secrets and authorities, which come from elsewhere.
+        self.plugins.iter().all(PluginProblem::may_pass)
+    }
+
     /// One text for each problem.
     pub fn lines(&self) -> Vec<String> {
         let plugins = self.plugins.iter().map(ToString::to_string);
@@ -96,6 +103,7 @@ impl Live {
         }
         match PluginSet::load(&config, sandbox, previous.map(|live| &live.plugins), fetch) {
             Ok(plugins) if wrong.is_empty() && targets.is_empty() => {
+                config.warnings.extend(origin::changeable(&config));
                 config.warnings.extend(plugins.broken_shadows());
                 Ok(Self { config, plugins, sinks })
             }

@@ -1,25 +1,25 @@
-//! Watches the configuration, the plugin files and the files in settings. A change is read, checked and compiled to the end, then swapped as one
-//! whole; a bad one leaves the old running and says why.
+//! Watches the configuration and the plugin files. A change is read, checked and compiled to the end, then swapped as one
+//! whole; a bad one leaves the old running and says why, and is tried again while its cause may go away.
 
-use std::collections::BTreeSet;
+mod look;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
 use postroom_mail::{Digest, Timestamp};
 use postroom_spool::Spool;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Config;
 use crate::live::{Live, NotLive};
-use crate::pipeline::{self, plugin_files};
+use crate::pipeline;
 use crate::supervise::Host;
 
-/// Editors write in several steps: a change counts once the files have been the same for so long.
-const SETTLE: Duration = Duration::from_millis(300);
+use look::{Watched, look};
 
 /// Why a changed configuration was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,33 @@ pub enum ReloadError {
     NeedsRestart(&'static str),
 }
 
+impl ReloadError {
+    /// Whether its cause can go away without a change of what is looked at.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::NotLive(reasons) => reasons.may_pass(),
+            Self::NeedsRestart(_) => false,
+        }
+    }
+}
+
+/// How soon a change is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Editors write in several steps: a change counts once the files have been the same for so long.
+    pub settle: Duration,
+    /// So often everything is looked at without being told of a change, which some file systems never tell; and a change that
+    /// was refused is tried again.
+    pub look: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { settle: Duration::from_millis(300), look: Duration::from_secs(60) }
+    }
+}
+
 /// Stops watching when dropped.
 pub struct Watching {
     _task: tokio::task::JoinHandle<()>,
@@ -46,23 +73,43 @@ impl Drop for Watching {
     }
 }
 
-/// Starts watching; SIGHUP has the same effect as a change.
-pub fn watch(host: Arc<Host>, config: &Path, stop: watch::Receiver<bool>) -> Watching {
-    let config = config.to_owned();
+/// Starts watching; SIGHUP has the same effect as a change. What is changed after this has returned is noticed.
+pub async fn watch(host: Arc<Host>, config: &Path, pace: Pace, stop: watch::Receiver<bool>) -> Watching {
     // At once: without a listener SIGHUP would end the process.
     let hangup = signal(SignalKind::hangup());
+    let (rang, rings) = mpsc::channel(1);
+    let mut follower = Follower {
+        watcher: watcher(rang.clone()),
+        watched: Watched::default(),
+        seen: None,
+        refused: None,
+        host,
+        config: config.to_owned(),
+        pace,
+        rang,
+    };
+    follower.seen = follower.look().await;
     let task = tokio::spawn(async move {
         match hangup {
-            Ok(hangup) => follow(host, config, hangup, stop).await,
+            Ok(hangup) => follower.follow(rings, hangup, stop).await,
             Err(error) => tracing::error!(%error, "cannot listen for SIGHUP, and follow no change"),
         }
     });
     Watching { _task: task }
 }
 
-async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: watch::Receiver<bool>) {
-    let (rang, mut rings) = mpsc::channel(1);
-    let ring = rang.clone();
+/// Why everything is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Something changed in a directory.
+    Rang,
+    /// The operator asked for it.
+    Asked,
+    /// It is time.
+    Time,
+}
+
+fn watcher(ring: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading a file is an event too: without this, looking at the files would ring for ever.
         if !matches!(&event, Ok(event) if event.kind.is_access()) {
@@ -70,49 +117,134 @@ async fn follow(host: Arc<Host>, config: PathBuf, mut hangup: Signal, mut stop: 
             let _ = ring.try_send(());
         }
     });
-    let mut watcher = match watcher {
+    match watcher {
         Ok(watcher) => Some(watcher),
         Err(error) => {
-            tracing::error!(%error, "cannot watch for changes: reload with SIGHUP");
+            tracing::error!(%error, "cannot watch for changes: they are seen late");
             None
         }
-    };
-    let mut watched = BTreeSet::new();
-    let mut seen = fingerprint(&watched_files(&config, &host.live.load().config));
-    loop {
-        if let Some(watcher) = &mut watcher {
-            watch_directories(watcher, &mut watched, &watched_files(&config, &host.live.load().config));
+    }
+}
+
+/// Takes what is written once it differs from what was seen.
+struct Follower {
+    host: Arc<Host>,
+    config: PathBuf,
+    pace: Pace,
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: Watched,
+    rang: mpsc::Sender<()>,
+    /// The fingerprint of what was taken last, or refused.
+    seen: Option<Digest>,
+    refused: Option<Refusal>,
+}
+
+/// What stands against what is written.
+struct Refusal {
+    reason: String,
+    may_pass: bool,
+}
+
+impl Follower {
+    async fn follow(
+        mut self,
+        mut rings: mpsc::Receiver<()>,
+        mut hangup: Signal,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        // Not from ring to ring: a directory where much happens would put it off for ever.
+        let look = self.pace.look;
+        let mut times = tokio::time::interval_at(Instant::now() + look, look);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let cause = tokio::select! {
+                Some(()) = rings.recv() => Cause::Rang,
+                Some(()) = hangup.recv() => Cause::Asked,
+                _ = times.tick() => Cause::Time,
+                _ = stop.changed() => return,
+            };
+            self.consider(cause).await;
         }
-        let forced = tokio::select! {
-            Some(()) = rings.recv() => false,
-            Some(()) = hangup.recv() => true,
-            _ = stop.changed() => return,
+    }
+
+    async fn consider(&mut self, cause: Cause) {
+        let again = match cause {
+            Cause::Rang => false,
+            Cause::Asked => true,
+            Cause::Time => self.refused.as_ref().is_some_and(|refused| refused.may_pass),
         };
-        let now = settled(&config, &host).await;
-        if now == seen && !forced {
-            continue;
+        if cause == Cause::Time && !again && self.look().await == self.seen {
+            return;
         }
-        seen = now;
-        let files = watched_files(&config, &host.live.load().config);
-        match reload(&host, &config).await {
+        let now = self.settled().await;
+        if now == self.seen && !again {
+            return;
+        }
+        let quietly = cause == Cause::Time && now == self.seen;
+        self.take(now, quietly).await;
+    }
+
+    async fn take(&mut self, now: Option<Digest>, quietly: bool) {
+        let before = self.host.live.load_full();
+        self.seen = now;
+        match reload(&self.host, &self.config).await {
             Ok(()) => {
-                told(&host, None).await;
-                let compiled = host.live.load().plugins.compiled();
+                self.refused = None;
+                told(&self.host, None).await;
+                let compiled = self.host.live.load().plugins.compiled();
                 tracing::info!(compiled, "the changed configuration and plugins are running now");
-                if fingerprint(&files) == now {
-                    seen = fingerprint(&watched_files(&config, &host.live.load().config));
-                } else {
+                // What the configuration before names is not looked at any more. In this order: what changes before the first
+                // of the two is seen by the second.
+                self.seen = self.look().await;
+                let same = self.look_with(before).await == now;
+                if !same {
                     // What was read may be older than what is there.
-                    let _ = rang.try_send(());
+                    let _ = self.rang.try_send(());
+                    self.seen = None;
                 }
             }
-            Err(error) => {
-                told(&host, Some(error.to_string())).await;
-                tracing::error!(
-                    "the change was not taken, the old configuration and plugins go on:\n{error}"
-                );
-            }
+            Err(error) => self.refuse(&error, quietly).await,
         }
+    }
+
+    async fn refuse(&mut self, error: &ReloadError, quietly: bool) {
+        let reason = error.to_string();
+        let known = self.refused.as_ref().is_some_and(|refused| refused.reason == reason);
+        if !(quietly && known) {
+            told(&self.host, Some(reason.clone())).await;
+            tracing::error!("the change was not taken, the old configuration and plugins go on:\n{reason}");
+        }
+        self.refused = Some(Refusal { reason, may_pass: error.may_pass() });
+    }
+
+    /// Waits until everything stays the same.
+    async fn settled(&mut self) -> Option<Digest> {
+        let mut last = self.look().await;
+        loop {
+            tokio::time::sleep(self.pace.settle).await;
+            let now = self.look().await;
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
+
+    async fn look(&mut self) -> Option<Digest> {
+        let live = self.host.live.load_full();
+        self.look_with(live).await
+    }
+
+    /// The fingerprint of everything now, whose changes ring from now on; of what they were before nothing is known when this
+    /// fails.
+    async fn look_with(&mut self, live: Arc<Live>) -> Option<Digest> {
+        let config = self.config.clone();
+        // A disk may take its time, and so may a network.
+        let looked = tokio::task::spawn_blocking(move || look(&config, &live.config)).await.ok()?;
+        if let Some(watcher) = &mut self.watcher {
+            self.watched.follow(watcher, &looked);
+        }
+        Some(looked.print)
     }
 }
 
@@ -176,7 +308,8 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         Ok(live) => live?,
         Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
     };
-    for warning in live.plugins.broken_shadows() {
+    let known = &host.live.load_full().config.warnings;
+    for warning in live.config.warnings.iter().filter(|warning| !known.contains(warning)) {
         tracing::warn!("{warning}");
     }
     pipeline::take_over(host, live).await;
@@ -185,59 +318,4 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
     host.bells.inbox.notify_one();
     host.bells.outbox.notify_one();
     Ok(())
-}
-
-/// Waits until the files stay the same.
-async fn settled(config: &Path, host: &Host) -> Digest {
-    let mut last = fingerprint(&watched_files(config, &host.live.load().config));
-    loop {
-        tokio::time::sleep(SETTLE).await;
-        let now = fingerprint(&watched_files(config, &host.live.load().config));
-        if now == last {
-            return now;
-        }
-        last = now;
-    }
-}
-
-fn watched_files(path: &Path, config: &Config) -> Vec<PathBuf> {
-    let mut files = vec![path.to_owned()];
-    files.extend(config.sources.iter().cloned());
-    if let Ok(entries) = std::fs::read_dir(config.base.join("conf.d")) {
-        files.extend(entries.flatten().map(|entry| entry.path()));
-    }
-    files.extend(plugin_files(config).into_iter().map(Path::to_owned));
-    let steps = config.pipelines.values().flat_map(|pipeline| &pipeline.steps);
-    files.extend(steps.flat_map(|step| step.files.iter().cloned()));
-    let read_once = config.sinks.values().flat_map(crate::sinks::SinkConfig::files);
-    let read_once = read_once.chain(config.fetch.values().flat_map(crate::fetch::FetchConfig::files));
-    files.extend(read_once.map(|file| config.base.join(file)));
-    files.sort();
-    files.dedup();
-    files
-}
-
-/// Of names and contents, so that a rename over, a touch, and a real change are told apart.
-fn fingerprint(files: &[PathBuf]) -> Digest {
-    let mut whole = postroom_mail::ids::Digester::default();
-    for file in files {
-        whole.update(file.as_os_str().as_encoded_bytes());
-        match std::fs::read(file) {
-            Ok(content) => whole.update(&Digest::of(&content).0),
-            Err(_) => whole.update(b"unreadable"),
-        }
-    }
-    whole.finish()
-}
-
-/// Directories, not files: editors and installers replace files by renaming over them.
-fn watch_directories(watcher: &mut impl Watcher, watched: &mut BTreeSet<PathBuf>, files: &[PathBuf]) {
-    for directory in files.iter().filter_map(|file| file.parent()) {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        if watched.insert(directory.to_owned())
-            && let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive)
-        {
-            tracing::error!(directory = %directory.display(), %error, "cannot watch for changes");
-        }
-    }
 }

@@ -295,7 +295,7 @@ pub async fn run(
     let (stop_delivery, delivery_stops) = watch::channel(false);
     reload::told(&host, None).await;
     pipeline::begin(&host).await;
-    let watcher = reload::watch(Arc::clone(&host), config, polls_stop.clone());
+    let watcher = reload::watch(Arc::clone(&host), config, reload::Pace::default(), polls_stop.clone()).await;
     tracing::info!(config = %config.display(), accounts = host.live.load().config.accounts.len(), "running");
     let sweeps = tokio::spawn(sweep(Arc::clone(&host), polls_stop.clone()));
     let requests = tokio::spawn(requests::serve(Arc::clone(&host), polls_stop.clone()));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::reload::Running;
 use crate::support::{ARCHIVE, Bench, mail};
+use crate::versions::guest;
 
 /// Labels what the subject says is a bill.
 const RULES: &str = "[settings]\nrules = [{ when = { subject = \"*bill*\" }, then = [\"label:paper\"] }]\n";
@@ -203,6 +204,105 @@ fn add_pins_the_file_keeps_comments_and_never_leaves_a_broken_configuration() {
 }
 
 #[test]
+fn add_through_a_link_names_the_file_as_the_directory_of_the_link_sees_it() {
+    let bench = Bench::new();
+    bench.write("elsewhere/real.toml", format!("state = \"state\"\n{ACCOUNT}{ARCHIVE}"));
+    std::os::unix::fs::symlink("elsewhere/real.toml", bench.path("postroom.toml")).expect("a link");
+    bench.write("own/copy.wasm", postroom_bundle::bundled("attachments").expect("bundled"));
+    bench.write("elsewhere/far.wasm", postroom_bundle::bundled("attachments").expect("bundled"));
+    let add =
+        |file: &str, step: &str| bench.run(&["plugin", "add", file, "--step", step, "--grant-sink", "vault"]);
+    add("own/copy.wasm", "near").expect(0).says(&["+ plugin = \"./own/copy.wasm\""]);
+    add("elsewhere/far.wasm", "far").expect(0).says(&["+ plugin = \"./elsewhere/far.wasm\""]);
+    assert!(std::fs::symlink_metadata(bench.path("postroom.toml")).expect("there").is_symlink());
+    bench.run(&["check"]).expect(0).says(&["near", "far"]);
+}
+
+/// A configuration whose pipeline is replaced by a fragment.
+fn fragmented(bench: &Bench, more: &str) {
+    bench.config(&format!("{ACCOUNT}{ARCHIVE}"));
+    bench.write("own/copy.wasm", postroom_bundle::bundled("attachments").expect("bundled"));
+    bench.write("own/next.wasm", postroom_bundle::bundled("attachments").expect("bundled"));
+    let step = |name: &str, plugin: &str| {
+        format!(
+            "[[pipelines.main.steps]]\nname = \"{name}\"\nplugin = \"{plugin}\"\ngrants = {{ sinks = [\"vault\"] }}\n\
+             settings = {{ sink = \"vault\" }}\n"
+        )
+    };
+    let steps = format!("{}{}", step("papers", "./own/copy.wasm"), step("archive", "archive"));
+    bench.write("conf.d/10-steps.toml", format!("# ours\n{steps}{more}"));
+}
+
+#[test]
+fn add_changes_the_file_that_decides_over_the_pipeline_and_no_other_step() {
+    let bench = Bench::new();
+    fragmented(&bench, "");
+    let main = std::fs::read_to_string(bench.path("postroom.toml")).expect("a file");
+    bench.run(&["plugin", "add", "own/next.wasm", "--step", "papers", "--replace"]).expect(0).says(&[
+        "10-steps.toml",
+        "- plugin = \"./own/copy.wasm\"",
+        "+ plugin = \"./own/next.wasm\"",
+    ]);
+    bench
+        .run(&["plugin", "add", "own/copy.wasm", "--step", "more", "--grant-sink", "vault"])
+        .expect(0)
+        .says(&["10-steps.toml"]);
+    assert_eq!(std::fs::read_to_string(bench.path("postroom.toml")).expect("a file"), main);
+    let fragment = std::fs::read_to_string(bench.path("conf.d/10-steps.toml")).expect("a file");
+    assert!(fragment.contains("# ours\n") && fragment.contains("plugin = \"archive\"\n"), "{fragment}");
+    bench.run(&["check"]).expect(0).says(&["papers", "archive", "more"]);
+}
+
+#[test]
+fn add_refuses_what_would_have_no_effect() {
+    let bench = Bench::new();
+    fragmented(&bench, "");
+    let steps = "[{name=\"papers\",plugin=\"archive\",grants={sinks=[\"vault\"]},settings={sink=\"vault\"}}]";
+    for words in [&["--step", "papers", "--replace"][..], &["--step", "more", "--grant-sink", "vault"]] {
+        let mut command = bench.command(&[&["plugin", "add", "own/next.wasm"], words].concat());
+        let output = command.env("POSTROOM_PIPELINES__MAIN__STEPS", steps).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("nothing was written") && said.contains("environment variable"), "{said}");
+    }
+    let fragment = std::fs::read_to_string(bench.path("conf.d/10-steps.toml")).expect("a file");
+    assert!(!fragment.contains("next.wasm"), "{fragment}");
+}
+
+#[test]
+fn promote_refuses_a_candidate_that_cannot_run_and_writes_nothing() {
+    let bench = Bench::new();
+    let step = ARCHIVE.replace("plugin = \"archive\"", "plugin = \"archive\"\nshadow = \"./own/bad.wasm\"");
+    bench.config(&format!("{ACCOUNT}{step}"));
+    bench.write("own/bad.wasm", "a slip");
+    let before = std::fs::read_to_string(bench.path("postroom.toml")).expect("a file");
+    bench
+        .run(&["plugin", "promote", "archive", "--force"])
+        .expect(78)
+        .says(&["nothing was written", "not a WebAssembly component"]);
+    assert_eq!(std::fs::read_to_string(bench.path("postroom.toml")).expect("a file"), before);
+    bench.write("own/bad.wasm", postroom_bundle::bundled("archive").expect("bundled"));
+    bench.run(&["plugin", "promote", "archive", "--force"]).expect(0).says(&["from now on"]);
+}
+
+#[test]
+fn a_test_sees_that_a_step_failed_although_it_may_be_skipped() {
+    let bench = Bench::new();
+    std::fs::copy(guest("trap"), bench.path("trap.wasm")).expect("a copy");
+    let trap = "[[pipelines.main.steps]]\nname = \"shaky\"\nplugin = \"./trap.wasm\"\non_error = { then = \"skip\" }\n";
+    bench.config(&format!("{ACCOUNT}{ARCHIVE}{trap}"));
+    bench.write("tests/one.eml", mail("one"));
+    bench.run(&["test", "--bless"]).expect(0);
+    let expected = std::fs::read_to_string(bench.path("tests/one.expected")).expect("written");
+    assert!(expected.starts_with("failed: shaky: ") && expected.contains("\nstore vault:"), "{expected}");
+    bench.write(
+        "tests/one.expected",
+        expected.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>(),
+    );
+    bench.run(&["test"]).expect(65).says(&["+ failed: shaky: "]);
+}
+
+#[test]
 fn new_writes_nothing_over_and_takes_only_names_that_every_language_knows() {
     let bench = Bench::new();
     bench.write("taken/file", "mine");
@@ -352,4 +452,35 @@ fn dev_once_ends_with_what_became_of_it() {
     assert_eq!(json["changed"][0]["added"], serde_json::json!(["label paper"]));
     bench.write("plugin/filter.wasm", "a slip");
     bench.run(&["plugin", "dev", "plugin", "--once"]).expect(65).says(&["not a WebAssembly component"]);
+}
+
+#[test]
+fn dev_once_ends_as_bench_does_when_a_mail_makes_the_plugin_fail() {
+    let bench = Bench::new();
+    project(&bench);
+    bench.write("plugin/filter.wasm", postroom_bundle::bundled("archive").expect("bundled"));
+    bench.write("plugin/fixtures/fixture.toml", "[settings]\nsink = \"vault\"\nkey = \"{uidl}\"\n");
+    bench.run(&["plugin", "dev", "plugin", "--once"]).expect(65).says(&["failed: ", "2 mails handled"]);
+    let words = ["plugin", "bench", "plugin", "--mail", "plugin/fixtures", "--count", "1"];
+    bench.run(&["plugin", "build", "plugin"]).expect(0);
+    bench.run(&words).expect(65).says(&["failed: "]);
+}
+
+#[test]
+fn dev_notices_that_its_one_mail_was_replaced_by_an_editor() {
+    let bench = Bench::new();
+    project(&bench);
+    let bill = std::fs::read(bench.path("plugin/fixtures/bill.eml")).expect("a mail");
+    bench.write("mails/one.eml", &bill);
+    let dev = Dev::start(bench.command(&["plugin", "dev", "plugin", "--mail", "mails/one.eml"]));
+    dev.until("1 mail handled");
+    for _ in 0..2 {
+        // As editors write: beside it, then renamed over it.
+        bench.write("mails/.one.swp", mail("nothing to see"));
+        std::fs::rename(bench.path("mails/.one.swp"), bench.path("mails/one.eml")).expect("a rename");
+        assert!(dev.until("handled differently").contains("- label paper"));
+        bench.write("mails/.one.swp", &bill);
+        std::fs::rename(bench.path("mails/.one.swp"), bench.path("mails/one.eml")).expect("a rename");
+        assert!(dev.until("handled differently").contains("+ label paper"));
+    }
 }

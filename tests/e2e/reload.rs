@@ -177,6 +177,118 @@ async fn an_edited_script_is_taken_up_and_one_with_a_mistake_is_not() {
     .expect("the test");
 }
 
+/// A host on a maildrop of its own whose one step runs this plugin, once it is told that it runs.
+async fn with_plugin(plugin: &str, prepare: impl FnOnce(&Bench)) -> (Bench, postroom_practice::Maildrop) {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    prepare(&bench);
+    let own = ARCHIVE.replace("plugin = \"archive\"", &format!("plugin = \"{plugin}\""));
+    bench.config(&format!("{}{own}", account("home", server.addr().port(), "poll = \"1s\"")));
+    (bench, server)
+}
+
+/// Puts octets in a file's place as an installer does.
+fn install(bench: &Bench, name: &str, octets: &[u8]) {
+    bench.write("incoming", octets);
+    std::fs::rename(bench.path("incoming"), bench.path(name)).expect("a rename");
+}
+
+/// The bundled plugin in other octets.
+fn another(version: &str) -> Vec<u8> {
+    [postroom_bundled("archive"), &crate::versions::custom_section(version)].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_or_a_device_in_the_place_of_a_plugin_holds_nothing_up() {
+    let prepare = |bench: &Bench| drop(bench.write("mine.wasm", postroom_bundled("archive")));
+    let (bench, server) = with_plugin("./mine.wasm", prepare).await;
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+        let pipe = |name: &str| {
+            let made = Command::new("mkfifo").arg(bench.path(name)).status().expect("mkfifo");
+            assert!(made.success());
+        };
+        std::fs::create_dir(bench.path("conf.d")).expect("a directory");
+        pipe("conf.d/README");
+        pipe("pipe");
+        std::fs::rename(bench.path("pipe"), bench.path("mine.wasm")).expect("a rename");
+        running.says("the change was not taken");
+        running.says("no regular file");
+        install(&bench, "mine.wasm", postroom_bundled("archive"));
+        running.says("are running now");
+        std::os::unix::fs::symlink("/dev/zero", bench.path("zero")).expect("a link");
+        std::fs::rename(bench.path("zero"), bench.path("mine.wasm")).expect("a rename");
+        running.says("no regular file");
+        let sparse = std::fs::File::create(bench.path("sparse")).expect("a file");
+        sparse.set_len(8 << 30).expect("it is sparse");
+        std::fs::rename(bench.path("sparse"), bench.path("mine.wasm")).expect("a rename");
+        running.says("it has more than");
+        server.add("user", mail("two"));
+        running.says("retrieved=1");
+        install(&bench, "mine.wasm", &another("two"));
+        running.says("are running now");
+        pipe("conf.d/10-more.toml");
+        running.says("no regular file");
+        running.stop();
+    })
+    .await
+    .expect("the test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_in_a_directory_is_followed_also_when_the_directory_is_made_again() {
+    let prepare = |bench: &Bench| drop(bench.write("plug/mine.wasm", postroom_bundled("archive")));
+    let (bench, server) = with_plugin("./plug/", prepare).await;
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+        install(&bench, "plug/mine.wasm", &another("two"));
+        running.says("are running now");
+        std::fs::remove_dir_all(bench.path("plug")).expect("removed");
+        running.says("the change was not taken");
+        bench.write("plug/mine.wasm", another("three"));
+        running.says("are running now");
+        install(&bench, "plug/mine.wasm", &another("four"));
+        running.says("are running now");
+        bench.write("plug/mine.wasm", b"half a fi");
+        running.says("the change was not taken");
+        server.add("user", mail("two"));
+        running.says("retrieved=1");
+        running.stop();
+        assert_eq!(bench.names("vault").len(), 2);
+    })
+    .await
+    .expect("the test");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_is_taken_once_the_file_it_lacks_is_there() {
+    let (bench, _server) = with_plugin("archive", |_| {}).await;
+    tokio::task::spawn_blocking(move || {
+        let running = Running::start(&bench);
+        running.says("retrieved=1");
+        std::fs::create_dir(bench.path("later")).expect("a directory");
+        let text = std::fs::read_to_string(bench.path("postroom.toml")).expect("the configuration");
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        let signed = "plugin = \"./later/new.wasm\"\nsigned_by = \"me\"";
+        let changed = text.replace("plugin = \"archive\"", signed);
+        bench.write("postroom.toml", format!("{changed}[keys]\nme = \"{}\"\n", pair.pk.to_base64()));
+        running.says("the change was not taken");
+        running.says("cannot read the plugin");
+        bench.write("later/new.wasm", another("new"));
+        running.says("must be signed by `me` and is not");
+        let octets = std::io::Cursor::new(another("new"));
+        let signature = minisign::sign(None, &pair.sk, octets, None, None).expect("a signature");
+        bench.write("later/new.wasm.minisig", signature.to_string());
+        running.says("are running now");
+        running.stop();
+    })
+    .await
+    .expect("the test");
+}
+
 fn postroom_bundled(name: &str) -> &'static [u8] {
     postroom_bundle::bundled(name).expect("bundled")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use postroom::clock::Clock;
 use postroom::config::{Config, Environment};
@@ -224,4 +225,71 @@ async fn a_paused_pipeline_tries_one_message_at_growing_intervals_and_loses_none
 async fn recorded(host: &Host) -> Record {
     let name = |text: &str| Name::new(text).expect("a name");
     pipeline::recorded(host.spool.as_ref(), &name("main"), &name("one")).await
+}
+
+/// Follows the files of a host in this process, and looks often.
+async fn follow(host: &Arc<Host>, bench: &Bench) -> (reload::Watching, tokio::sync::watch::Sender<bool>) {
+    let (stop, stops) = tokio::sync::watch::channel(false);
+    let pace = reload::Pace { settle: Duration::from_millis(5), look: Duration::from_millis(20) };
+    (reload::watch(Arc::clone(host), &bench.path("postroom.toml"), pace, stops).await, stop)
+}
+
+/// Waits for what the host does, without a clock of its own.
+async fn until<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
+    let wait = async {
+        while !done().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_is_tried_again_quietly_until_its_cause_goes_away() {
+    let bench = Bench::new();
+    install(&bench, 0);
+    configure(&bench, 0);
+    let host = host(&bench);
+    let following = follow(&host, &bench).await;
+    let refused = || async { reload::refused(host.spool.as_ref()).await.expect("readable") };
+    let text = std::fs::read_to_string(bench.path("postroom.toml")).expect("the configuration");
+    let script = format!("echo x >> {0}/tries; cat {0}/token", bench.path("").display());
+    let target = format!(
+        "[fetch.crm]\nurl = \"https://crm.example/\"\nbearer = {{ command = [\"/bin/sh\", \"-c\", \"{script}\"] }}\n"
+    );
+    bench.write("postroom.toml", format!("{text}{target}"));
+    until(|| async { refused().await.is_some() }).await;
+    let first = refused().await.expect("refused");
+    assert!(first.reason.contains("crm"), "{first:?}");
+    let tries = || std::fs::read_to_string(bench.path("tries")).unwrap_or_default().lines().count();
+    let before = tries();
+    until(|| async { tries() > before + 2 }).await;
+    assert_eq!(refused().await, Some(first), "the same reason is told once");
+    assert!(host.live.load().config.fetch.is_empty());
+    bench.write("token", "secret\n");
+    until(|| async { !host.live.load().config.fetch.is_empty() }).await;
+    until(|| async { refused().await.is_none() }).await;
+    drop(following);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_no_event_tells_of_is_seen_at_the_next_look() {
+    let (bench, elsewhere) = (Bench::new(), Bench::new());
+    install(&elsewhere, 0);
+    for name in ["one.wasm", "two.wasm"] {
+        std::os::unix::fs::symlink(elsewhere.path(name), bench.path(name)).expect("a link");
+    }
+    configure(&bench, 0);
+    let host = host(&bench);
+    let following = follow(&host, &bench).await;
+    let runs = |digest: Digest| {
+        let live = host.live.load();
+        live.plugins.chains().flat_map(|chain| &chain.steps).all(|step| step.version.digest == digest)
+    };
+    for version in 1..4 {
+        // What a link points at lies where nothing is watched.
+        let digest = install(&elsewhere, version);
+        until(|| async { runs(digest) }).await;
+    }
+    drop(following);
 }

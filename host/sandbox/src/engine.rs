@@ -74,13 +74,13 @@ pub(crate) fn build(
     Err(LoadError::Engine(problem))
 }
 
-/// An engine that only fills the cache, for a process that ends then. Where memory would come from does not change the
-/// code, so what it compiles is what [`build`]'s engines find.
-pub(crate) fn for_compiling(cache: &Path) -> Result<Engine, LoadError> {
-    let cache = open_cache(cache)?;
-    let sandbox = SandboxConfig { concurrency: 1, ..SandboxConfig::default() };
-    Engine::new(&settings(&sandbox, Allocation::OnDemand, Some(cache)))
-        .map_err(|error| LoadError::Engine(format!("{error:#}")))
+/// An engine that only fills the cache, for a process that ends then, and the cache, which counts what it had. Where memory
+/// would come from does not change the code, so what it compiles is what [`build`]'s engines find.
+pub(crate) fn for_compiling(directory: &Path, fuel: bool) -> Result<(Engine, Cache), LoadError> {
+    let cache = open_cache(directory)?;
+    let sandbox = SandboxConfig { concurrency: 1, fuel, ..SandboxConfig::default() };
+    let engine = Engine::new(&settings(&sandbox, Allocation::OnDemand, Some(cache.clone())));
+    engine.map(|engine| (engine, cache)).map_err(|error| LoadError::Engine(format!("{error:#}")))
 }
 
 pub(crate) fn open_cache(directory: &Path) -> Result<Cache, LoadError> {

@@ -1,6 +1,7 @@
 //! What can go wrong when a plugin is loaded, and what an error of the engine means for a call. Texts name what
 //! happened, whose fault it is and, for the operator, what to do next.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use postroom_contract::{Breach, Cause, InvokeError, listed, octets};
@@ -78,6 +79,27 @@ pub enum LoadError {
     Limits(String),
 }
 
+impl LoadError {
+    /// Whether it is the machine's fault, so that the same octets may load later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Engine(_) => true,
+            Self::Compile(error) => error.may_pass(),
+            Self::TooLarge { .. }
+            | Self::Precompiled
+            | Self::NotAComponent(_)
+            | Self::WrongWorld { .. }
+            | Self::UnknownImports { .. }
+            | Self::Ungranted { .. }
+            | Self::Refused(_)
+            | Self::Failed { .. }
+            | Self::Description(_)
+            | Self::Settings { .. }
+            | Self::Limits(_) => false,
+        }
+    }
+}
+
 /// The child that compiles a component did not get to an end.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -111,6 +133,25 @@ pub enum CompileError {
     /// The compiler could not be started: a fault of the host.
     #[error("the compiler cannot be run: {0}")]
     NotRun(String),
+    /// What was compiled is not there to be loaded: a fault of the host.
+    #[error(
+        "the component was compiled, but its code cannot be kept in {}: make room on that disk, and let this user write there",
+        cache.display()
+    )]
+    NotKept {
+        /// The directory of compiled code.
+        cache: PathBuf,
+    },
+}
+
+impl CompileError {
+    /// Whether it is the machine's fault. What a component takes to be compiled does not change.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Wall { .. } | Self::NotRun(_) | Self::NotKept { .. } => true,
+            Self::Cpu { .. } | Self::Memory { .. } | Self::Crashed(_) => false,
+        }
+    }
 }
 
 /// What an error of the engine means.

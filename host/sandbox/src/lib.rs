@@ -25,7 +25,7 @@ mod plugin;
 mod refusal;
 mod sandbox;
 
-pub use compile::{CompileLimits, Compiler, REFUSED, compile_stdin};
+pub use compile::{CompileLimits, Compiler, NOT_KEPT, REFUSED, compile_stdin};
 pub use component::{Import, SIZE_CAP};
 pub use engine::{Allocation, SandboxConfig};
 pub use error::{CompileError, LoadError};

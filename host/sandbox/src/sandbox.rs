@@ -1,7 +1,7 @@
 //! The sandbox: an engine, what is linked into guests, and the components that were loaded.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use postroom_contract::{Capability, Limits, MEMORY_MAX, StepConfig};
 use postroom_mail::{Digest, Name};
@@ -30,6 +30,8 @@ pub struct Sandbox {
     mime: Linker<Invocation>,
     cache: Option<Cache>,
     apart: Option<Apart>,
+    /// Held while one is loaded: whether the cache had it is known by its counts.
+    loading: Mutex<()>,
 }
 
 /// A loaded plugin, not yet admitted to a step. Cheap to clone.
@@ -76,6 +78,7 @@ impl Sandbox {
             allocation,
             cache,
             apart: None,
+            loading: Mutex::default(),
         })
     }
 
@@ -85,7 +88,7 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::new`].
     pub fn with_compiler(config: &SandboxConfig, compiler: Compiler) -> Result<Self, LoadError> {
-        let apart = Apart::new(compiler, config.cache_dir.as_deref())?;
+        let apart = Apart::new(compiler, config.cache_dir.as_deref(), config.fuel)?;
         let config = SandboxConfig { cache_dir: Some(apart.cache().to_owned()), ..config.clone() };
         Ok(Self { apart: Some(apart), ..Self::new(&config)? })
     }
@@ -150,11 +153,22 @@ impl Sandbox {
         })
     }
 
-    /// A panic of the compiler costs one component, not the host.
     fn compile(&self, octets: &[u8], outline: &Outline) -> Result<Compiled, LoadError> {
-        if let Some(apart) = &self.apart {
-            apart.prepare(outline.digest, octets)?;
+        let Some(apart) = &self.apart else { return self.compile_here(octets) };
+        apart.prepare(outline.digest, octets)?;
+        let _alone = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, _) = self.cache_use();
+        let compiled = self.compile_here(octets)?;
+        match self.cache_use() {
+            (hits, _) if hits == before && !apart.trusts(outline.digest) => {
+                Err(apart.not_kept(outline.digest))
+            }
+            _ => Ok(compiled),
         }
+    }
+
+    /// Or finds it in the cache. A panic of the compiler costs one component, not the host.
+    fn compile_here(&self, octets: &[u8]) -> Result<Compiled, LoadError> {
         let compiled = catch_unwind(AssertUnwindSafe(|| Compiled::from_binary(&self.engine, octets)));
         compiled.map_err(|_| LoadError::Refused("the compiler panicked".to_owned()))?.map_err(refused)
     }

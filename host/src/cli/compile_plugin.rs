@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use postroom_sandbox::{CompileLimits, LoadError, compile_stdin};
+use postroom_sandbox::{CompileError, CompileLimits, LoadError, compile_stdin};
 
-use super::{Exit, Outcome};
+use super::{Exit, Failure, Outcome};
 
 /// As `postroom_sandbox::Compiler` says them.
 #[derive(Debug, clap::Args)]
@@ -20,15 +20,21 @@ pub struct Args {
     /// Octets of memory.
     #[arg(long)]
     memory: u64,
+    /// The code counts fuel.
+    #[arg(long)]
+    fuel: bool,
 }
 
 pub(super) fn compile_plugin(args: &Args) -> Outcome {
     let limits = CompileLimits { cpu: Duration::from_secs(args.cpu), memory: args.memory };
-    match compile_stdin(&args.cache, limits, std::io::stdin().lock()) {
+    match compile_stdin(&args.cache, limits, args.fuel, std::io::stdin().lock()) {
         Ok(()) => Ok(Exit::Ok),
         Err(LoadError::Refused(text)) => {
             eprintln!("{text}");
             Ok(Exit::Data)
+        }
+        Err(LoadError::Compile(error @ CompileError::NotKept { .. })) => {
+            Err(Failure::new(Exit::CannotCreate, error))
         }
         Err(error) => Err(error.into()),
     }

@@ -10,6 +10,7 @@ mod compile_plugin;
 mod compiled;
 mod demo;
 mod doctor;
+mod edit;
 mod exit;
 mod export;
 mod init;

@@ -1,15 +1,12 @@
-//! `postroom plugin promote`: the candidate of a step becomes its plugin. Owns the edit of the configuration, which keeps every
-//! comment and all else as it was written; a host that runs follows the file by itself.
-
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+//! `postroom plugin promote`: the candidate of a step becomes its plugin, in the configuration; a host that runs follows the
+//! file by itself.
 
 use postroom_mail::{Digest, Name};
-use toml_edit::{DocumentMut, Item, TableLike, value};
+use toml_edit::{Item, TableLike, value};
 
-use super::setup::Context;
-use super::{Exit, Failure, Outcome, output, shadow};
+use super::edit::Edit;
+use super::setup::{self, Context};
+use super::{Exit, Failure, Outcome, compiled, output, shadow};
 use crate::config::{Config, StepConfig};
 use crate::pipeline::{Report, Version, candidate_version, step_version};
 
@@ -41,11 +38,15 @@ pub(super) fn promote(context: &Context, args: &Args) -> Outcome {
             step_version(&config, pipeline, step).map_err(|error| Failure::new(Exit::NoInput, error))?;
         agree(found.as_ref(), current, version)?;
     }
-    let (file, before, after) = edited(&config, pipeline, step, &version.digest)?;
+    let mut edit = Edit::of(&config, pipeline)?;
+    edited(&mut edit, &config, pipeline, step, &version.digest)?;
+    let sandbox = setup::sandbox(compiled::beside(&config.state).as_deref(), 1, config.limits.compile)?;
+    let changed = edit.check(&path, &sandbox)?;
+    took_over(&changed, pipeline, step, &edit)?;
     if !args.dry_run {
-        replace(&file, &before, &after, &path)?;
+        edit.put_in_place()?;
     }
-    tell(context, args, step, &file, &version.digest, (&before, &after))?;
+    tell(context, args, step, &edit, &version.digest)?;
     Ok(Exit::Ok)
 }
 
@@ -76,49 +77,43 @@ fn agree(report: Option<&Report>, current: Version, version: Version) -> Result<
     }
 }
 
-/// The file that holds the step, and its text before and after.
+/// Changes the step in the file that decides over it.
 fn edited(
+    edit: &mut Edit,
     config: &Config,
     pipeline: &Name,
     step: &StepConfig,
     digest: &Digest,
-) -> Result<(PathBuf, String, String), Failure> {
-    let index = config
-        .pipelines
-        .get(pipeline)
-        .and_then(|configured| configured.steps.iter().position(|one| one.name == step.name));
-    // A later file replaces what an earlier one says of the same pipeline.
-    for file in config.sources.iter().rev() {
-        let before = fs::read_to_string(file)?;
-        let mut document: DocumentMut = before.parse().map_err(|error| {
-            let text = format!("{} is no TOML any more: {error}", file.display());
-            Failure::new(Exit::Config, anyhow::anyhow!(text))
-        })?;
-        let table = index.and_then(|index| table(&mut document, pipeline, index));
-        let Some(table) = table.filter(|table| table.contains_key("shadow")) else { continue };
-        change(table, step, digest);
-        return Ok((file.clone(), before, document.to_string()));
+) -> Result<(), Failure> {
+    let file = edit.file.display().to_string();
+    let table = edit.step(config, pipeline, &step.name)?;
+    if !table.contains_key("shadow") {
+        let text = format!("{file} decides over step {}, and does not hold its `shadow`", step.name);
+        return Err(
+            Failure::new(Exit::Config, anyhow::anyhow!(text)).hint("is it in an environment variable?")
+        );
     }
-    let text = format!("no file of the configuration holds the `shadow` of step {}", step.name);
-    Err(Failure::new(Exit::Config, anyhow::anyhow!(text)).hint("is it in an environment variable?"))
+    change(table, step, digest);
+    Ok(())
 }
 
-fn table<'a>(document: &'a mut DocumentMut, pipeline: &Name, index: usize) -> Option<&'a mut dyn TableLike> {
-    let pipelines = document.get_mut("pipelines")?.as_table_like_mut()?;
-    let steps = pipelines.get_mut(pipeline.as_str())?.as_table_like_mut()?.get_mut("steps")?;
-    match steps {
-        Item::ArrayOfTables(tables) => tables.get_mut(index).map(|table| table as &mut dyn TableLike),
-        Item::Value(toml_edit::Value::Array(list)) => {
-            let table = list.get_mut(index)?.as_inline_table_mut()?;
-            Some(table as &mut dyn TableLike)
-        }
-        _ => None,
+/// What stands in a later place than a file, an environment variable, would make the edit one without effect.
+fn took_over(changed: &Config, pipeline: &Name, step: &StepConfig, edit: &Edit) -> Result<(), Failure> {
+    let steps = changed.pipelines.get(pipeline).map(|pipeline| pipeline.steps.as_slice());
+    let after = steps.unwrap_or_default().iter().find(|after| after.name == step.name);
+    let candidate = step.shadow.as_ref().map(|shadow| &shadow.plugin);
+    if after.is_some_and(|after| Some(&after.plugin) == candidate && after.shadow.is_none()) {
+        return Ok(());
     }
+    let text =
+        format!("nothing was written: {} does not decide alone over step {}", edit.file.display(), step.name);
+    Err(Failure::new(Exit::Config, anyhow::anyhow!(text)).hint("is a part of it in an environment variable?"))
 }
 
 /// The step keeps its name: it is part of the ids of its effects, and of where its state is kept.
 fn change(table: &mut dyn TableLike, step: &StepConfig, digest: &Digest) {
     let pinned = table.contains_key("sha256") || table.contains_key("shadow_sha256");
+    let above = ["shadow", "shadow_sha256", "shadow_settings"].map(|key| comment_above(table, key));
     if let Some(plugin) = table.remove("shadow") {
         put(table, "plugin", plugin);
     }
@@ -128,6 +123,9 @@ fn change(table: &mut dyn TableLike, step: &StepConfig, digest: &Digest) {
     }
     if let Some(settings) = table.remove("shadow_settings") {
         table.insert("settings", settings);
+    }
+    for (key, comment) in ["plugin", "sha256", "settings"].into_iter().zip(above) {
+        add_above(table, key, &comment);
     }
     if !table.contains_key("name") {
         table.insert("name", value(step.name.as_str()));
@@ -146,38 +144,29 @@ fn put(table: &mut dyn TableLike, key: &str, new: Item) {
     }
 }
 
-/// Writes it whole or not at all; what does not load is taken back.
-fn replace(file: &Path, before: &str, after: &str, main: &Path) -> Result<(), Failure> {
-    write(file, after)?;
-    if let Err(errors) = Config::load(main) {
-        write(file, before)?;
-        return Err(Failure::from(errors).hint("nothing was changed"));
-    }
-    Ok(())
+/// The lines of comment that stand above a key.
+fn comment_above(table: &mut dyn TableLike, key: &str) -> String {
+    let key = table.key_mut(key);
+    let above = key.and_then(|key| Some(key.leaf_decor().prefix()?.as_str()?.to_owned()));
+    above.filter(|above| above.contains('#')).unwrap_or_default()
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    // What a link points at is written; the link stays.
-    let file = fs::canonicalize(file)?;
-    let directory = file.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(directory)
-        .map_err(|error| Failure::new(Exit::CannotCreate, error))?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().set_permissions(fs::metadata(&file)?.permissions())?;
-    new.as_file().sync_all()?;
-    new.persist(&file).map_err(|error| Failure::new(Exit::CannotCreate, error.error))?;
-    fs::File::open(directory)?.sync_all()?;
-    Ok(())
+/// What was said of a key that goes is said of the one that takes its value.
+fn add_above(table: &mut dyn TableLike, key: &str, comment: &str) {
+    let Some(mut key) = table.key_mut(key).filter(|_| !comment.is_empty()) else { return };
+    let present = key.leaf_decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or_default();
+    let both = format!("{present}{comment}");
+    key.leaf_decor_mut().set_prefix(both);
 }
 
 fn tell(
     context: &Context,
     args: &Args,
     step: &StepConfig,
-    file: &Path,
+    edit: &Edit,
     digest: &Digest,
-    (before, after): (&str, &str),
 ) -> Result<(), Failure> {
+    let (file, before, after) = (&edit.file, &edit.before, edit.text());
     let shadow = step.shadow.as_ref().map(|shadow| shadow.plugin.to_string()).unwrap_or_default();
     if context.json {
         return output::json(&serde_json::json!({
@@ -201,6 +190,8 @@ fn tell(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
 
     use super::*;
 
@@ -227,7 +218,17 @@ shadow_settings = { sink = "vault", key = "{id}" }
         fs::write(&file, text).unwrap();
         let config = Config::load_in(&file, &crate::config::Environment::default()).unwrap();
         let (pipeline, step) = shadow::find(&config, "archive").unwrap();
-        edited(&config, pipeline, step, &Digest::of(b"next")).unwrap().2
+        let mut edit = Edit::of(&config, pipeline).unwrap();
+        edited(&mut edit, &config, pipeline, step, &Digest::of(b"next")).unwrap();
+        edit.text()
+    }
+
+    #[test]
+    fn a_comment_above_what_goes_stands_above_what_takes_its_place() {
+        let text = MAIN.replace("shadow = ", "# since May\nshadow = ");
+        let after = promoted(&text.replace("shadow_settings", "# with a key\nshadow_settings"));
+        assert!(after.contains("# since May\nplugin = \"./next.wasm\""), "{after}");
+        assert!(after.contains("# with a key\nsettings = "), "{after}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use tokio::signal::unix::SignalKind;
 
 use super::setup::{self, Context};
 use super::{Exit, Outcome, precautions, signals};
+use crate::origin;
 use crate::progress::Observer;
 use crate::supervise;
 
@@ -22,7 +23,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Outcome {
     let (path, mut config) = context.load()?;
     config.never_delete |= args.never_delete;
     context.start_log(&config.log.level, config.log.format)?;
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&origin::changeable(&config)) {
         tracing::warn!("{warning}");
     }
     precautions::warn_of_root(args.as_root);

@@ -90,16 +90,29 @@ pub(super) fn sandbox(
 ) -> Result<Sandbox, Failure> {
     // A plugin that asks for parts has the MIME parser run inside its own call; one more for checking a reload.
     let concurrency = u32::try_from(2 * workers + 2).unwrap_or(u32::MAX);
+    let config = SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency, fuel: false };
+    Ok(Sandbox::with_compiler(&config, compiler(limits))?)
+}
+
+/// One that counts fuel, for one call at a time.
+///
+/// # Errors
+/// As [`sandbox`].
+pub(super) fn counting_sandbox(cache: Option<&Path>, limits: CompileLimits) -> Result<Sandbox, Failure> {
+    let cache_dir = cache.map(Path::to_owned);
+    let config = SandboxConfig { cache_dir, fuel: true, ..SandboxConfig::default() };
+    Ok(Sandbox::with_compiler(&config, compiler(limits))?)
+}
+
+fn compiler(limits: CompileLimits) -> Compiler {
     let bundled = postroom_bundle::BUNDLED.iter().map(|(_, octets)| Digest::of(octets));
-    let compiler = Compiler {
+    Compiler {
         // Not by name: the file may have been replaced by another version since this process started.
         program: PathBuf::from("/proc/self/exe"),
         arguments: vec!["compile-plugin".into()],
         limits,
         trusted: bundled.chain([Digest::of(postroom_bundle::MIME)]).collect(),
-    };
-    let config = SandboxConfig { cache_dir: cache.map(Path::to_owned), concurrency, fuel: false };
-    Ok(Sandbox::with_compiler(&config, compiler)?)
+    }
 }
 
 /// Opens the state, compiles the plugins, makes the sinks.

@@ -286,7 +286,20 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_in(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
-        let sources = sources::Sources::gather(path, environment)?;
+        Self::of(sources::Sources::gather(path, environment, None)?, path, environment)
+    }
+
+    /// The same as [`Config::load`], if the file `edited` of it had this text.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_edited(path: &Path, edited: &Path, text: &str) -> Result<Self, ConfigErrors> {
+        let environment = Environment::of_process();
+        let sources = sources::Sources::gather(path, &environment, Some((edited, text)))?;
+        Self::of(sources, path, &environment)
+    }
+
+    fn of(sources: sources::Sources, path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (raw, mistakes) = read::read(&sources);
         if let Some(mistakes) = ConfigErrors::from_all(mistakes) {
             return Err(mistakes);

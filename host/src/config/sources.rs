@@ -9,7 +9,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::diagnose::{ConfigError, ConfigErrors, Origin, Place, nearest};
-use super::written::{Part, Source, Spot, inner_spots, read_file};
+use super::written::{Part, Source, Spot, inner_spots, parse, read_file};
 
 const PREFIX: &str = "POSTROOM_";
 /// Variables of the command line, which are no part of the configuration.
@@ -55,17 +55,25 @@ pub(super) struct Sources {
 pub(super) type KeyPath = [String];
 
 impl Sources {
-    /// Reads all sources of the configuration at `path`.
+    /// Reads all sources of the configuration at `path`; a file that is `edited` counts as if it had that text.
     ///
     /// # Errors
     /// The first mistake of each file that cannot be read.
-    pub(super) fn gather(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+    pub(super) fn gather(
+        path: &Path,
+        environment: &Environment,
+        edited: Option<(&Path, &str)>,
+    ) -> Result<Self, ConfigErrors> {
         let mut list = Vec::new();
         let mut errors = Vec::new();
         match fragments(path) {
             Ok(fragments) => {
                 for file in std::iter::once(path.to_owned()).chain(fragments) {
-                    match read_file(&file) {
+                    let read = match edited.filter(|(edited, _)| *edited == file) {
+                        Some((_, text)) => parse(&file, text),
+                        None => read_file(&file),
+                    };
+                    match read {
                         Ok(source) => list.push(source),
                         Err(error) => errors.push(error),
                     }

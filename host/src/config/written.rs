@@ -2,7 +2,6 @@
 //! Must not know what any key means.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -15,6 +14,7 @@ use toml_edit::{ImDocument, Item, TableLike};
 use super::diagnose::{ConfigError, Origin, Place};
 use super::mask::{is_showable, up_to_secret};
 use super::sources::KeyPath;
+use crate::regular;
 
 /// Far more than anybody writes; a larger file is the wrong one.
 const LARGEST: u64 = 1 << 20;
@@ -149,7 +149,16 @@ pub(super) fn read_file(path: &Path) -> Result<Source, ConfigError> {
                 .hint("is this the configuration? save it as UTF-8"),
         )
     })?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    parse(path, &text)
+}
+
+/// As [`read_file`], of a text that is to stand in that file.
+///
+/// # Errors
+/// When it is not TOML: its first mistake.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Source, ConfigError> {
+    let origin = Origin::File(path.to_owned());
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     let document = ImDocument::parse(text.clone()).map_err(|error| {
         syntax(&text, error.span().map_or(0, |span| span.start), error.message()).at_file(origin.clone())
     })?;
@@ -166,12 +175,13 @@ fn read_octets(path: &Path) -> Result<Vec<u8>, ConfigError> {
         io::ErrorKind::PermissionDenied => {
             ConfigError::new("permission denied").hint("let the user that Postroom runs as read it")
         }
+        io::ErrorKind::InvalidInput => {
+            ConfigError::new("this is no regular file").hint("name the TOML file itself")
+        }
         _ => ConfigError::new(format!("cannot be read: {error}")),
     };
-    let meta = std::fs::metadata(path).map_err(unreadable)?;
-    if !meta.is_file() {
-        return Err(ConfigError::new("this is no regular file").hint("name the TOML file itself"));
-    }
+    let file = regular::open(path).map_err(unreadable)?;
+    let meta = file.metadata().map_err(unreadable)?;
     if meta.mode() & 0o002 != 0 {
         let shown = neutral(&path.display().to_string(), 300);
         return Err(ConfigError::new(
@@ -180,7 +190,7 @@ fn read_octets(path: &Path) -> Result<Vec<u8>, ConfigError> {
         .hint(format!("close it: chmod o-w {shown}")));
     }
     let mut octets = Vec::new();
-    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut octets)).map_err(unreadable)?;
+    file.take(LARGEST + 1).read_to_end(&mut octets).map_err(unreadable)?;
     if octets.len() as u64 > LARGEST {
         return Err(ConfigError::new("this file is larger than 1 MiB").hint("is this the configuration?"));
     }

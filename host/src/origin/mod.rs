@@ -9,21 +9,30 @@ mod signed;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use minisign_verify::{PublicKey, Signature};
 use postroom_mail::Name;
 use postroom_mail::rules::neutral;
 use postroom_oci::{Layout, Login, Place, Reference, Registry, Trust};
+use postroom_sandbox::SIZE_CAP;
 
 pub use config::RegistryConfig;
 pub(crate) use signed::{check_kept, read_signed};
 
 use crate::config::{Config, PluginRef};
-use crate::pipeline::bundled_names;
+use crate::pipeline::{bundled_names, plugin_files};
+use crate::regular;
 
 /// The signature of a file lies beside it, under its name and this.
 const SIGNED: &str = ".minisig";
+/// Octets of a signature: one has some hundred, and comments.
+pub const SIGNATURE_CAP: u64 = 4 << 10;
+// What a registry gives and what the sandbox takes is limited alike; the two crates never see each other.
+const _: () = assert!(SIZE_CAP == postroom_oci::COMPONENT_CAP, "one limit for a component");
+/// Modes of a file that not only its owner can change.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Why there are no octets, or none that may be used.
 #[derive(Debug, thiserror::Error)]
@@ -165,11 +174,9 @@ fn find(plugin: &PluginRef, registries: &Registries<'_>) -> Result<Found, Origin
 
 fn file(path: &Path) -> Result<Found, OriginError> {
     let unreadable = |path: &Path, source| OriginError::Unreadable { path: path.to_owned(), source };
-    let octets = fs::read(path).map_err(|source| unreadable(path, source))?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(SIGNED);
-    let beside = PathBuf::from(beside);
-    let signature = match fs::read_to_string(&beside) {
+    let octets = regular::read(path, SIZE_CAP).map_err(|source| unreadable(path, source))?;
+    let beside = signature_of(path);
+    let signature = match regular::read_text(&beside, SIGNATURE_CAP) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(unreadable(&beside, source)),
@@ -177,8 +184,35 @@ fn file(path: &Path) -> Result<Found, OriginError> {
     Ok(Found { octets, signature, lacking: format!("there is no {}", beside.display()) })
 }
 
+/// Where the signature of a file is, if it has one.
+pub fn signature_of(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(SIGNED);
+    PathBuf::from(beside)
+}
+
+/// A text for each file of a plugin that others than its owner can change.
+pub fn changeable(config: &Config) -> Vec<String> {
+    let mut files: Vec<PathBuf> = plugin_files(config)
+        .into_iter()
+        .filter_map(|path| if path.is_dir() { component_in(path).ok() } else { Some(path.to_owned()) })
+        .collect();
+    files.sort();
+    files.dedup();
+    let is_changeable =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.mode() & WRITABLE_BY_OTHERS != 0);
+    let warning = |path: PathBuf| {
+        let shown = neutral(&path.display().to_string(), 300);
+        format!("other users can change the plugin {shown}, and with it what happens to mail: chmod go-w it")
+    };
+    files.into_iter().filter(is_changeable).map(warning).collect()
+}
+
 /// The one component of a directory.
-fn component_in(path: &Path) -> Result<PathBuf, OriginError> {
+///
+/// # Errors
+/// When it holds none, or several, or cannot be read.
+pub fn component_in(path: &Path) -> Result<PathBuf, OriginError> {
     let unreadable = |source| OriginError::Unreadable { path: path.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {

@@ -108,3 +108,50 @@ fn what_is_bundled_needs_no_file_and_has_no_signature() {
     let text = reading(&unknown, None, "", directory.path()).unwrap_err().to_string();
     assert!(text.contains("there is no bundled plugin \"filtre\""), "{text}");
 }
+
+#[test]
+fn a_plugin_or_a_signature_that_is_no_file_or_has_no_end_is_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mine.wasm");
+    let plugin = PluginRef::File(path.clone());
+    let read = || reading(&plugin, None, "", directory.path()).unwrap_err().to_string();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(read().contains("it is no regular file"), "{}", read());
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    assert!(read().contains("it is no regular file"), "{}", read());
+    fs::remove_file(&path).unwrap();
+    fs::File::create(&path).unwrap().set_len(8 << 30).unwrap();
+    assert!(read().contains("it has more than 67108864 octets"), "{}", read());
+    fs::write(&path, "octets").unwrap();
+    fs::write(signature_of(&path), vec![b'x'; 5 << 10]).unwrap();
+    assert!(read().contains("mine.wasm.minisig") && read().contains("more than 4096"), "{}", read());
+}
+
+#[test]
+fn a_plugin_that_others_can_change_is_warned_of_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("postroom.toml");
+    let step = |name: &str, plugin: &str| {
+        format!("[[pipelines.main.steps]]\nname = \"{name}\"\nplugin = \"{plugin}\"\n")
+    };
+    let head = "[accounts.home]\nhost = \"pop.example.net\"\nuser = \"me\"\npassword = { file = \"p\" }\n";
+    let steps = [step("one", "./a.wasm"), step("two", "./a.wasm"), step("three", "./plug/")].concat();
+    fs::write(&file, format!("{head}{steps}")).unwrap();
+    fs::create_dir(directory.path().join("plug")).unwrap();
+    let set = |name: &str, mode: u32| {
+        let path = directory.path().join(name);
+        fs::write(&path, "octets").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let config = Config::load_in(&file, &crate::config::Environment::default()).unwrap();
+    set("a.wasm", 0o644);
+    set("plug/b.wasm", 0o600);
+    assert_eq!(changeable(&config), Vec::<String>::new());
+    set("a.wasm", 0o664);
+    set("plug/b.wasm", 0o602);
+    let warnings = changeable(&config);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("/a.wasm") && warnings[1].contains("/plug/b.wasm"), "{warnings:?}");
+}

@@ -103,6 +103,17 @@ pub enum PluginProblem {
     },
 }
 
+impl PluginProblem {
+    /// Whether it can go away while octets and configuration stay what they are.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Origin { .. } => true,
+            Self::Pinned { .. } => false,
+            Self::Refused { source, .. } => source.may_pass(),
+        }
+    }
+}
+
 impl PluginSet {
     /// Loads every plugin of `config`; what `previous` has compiled already is taken from there. `fetch` makes the calls they
     /// ask for.

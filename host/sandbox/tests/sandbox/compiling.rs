@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use postroom_mail::Digest;
 use postroom_sandbox::{
-    CompileError, CompileLimits, Compiler, LoadError, REFUSED, Sandbox, SandboxConfig, compile_stdin,
+    CompileError, CompileLimits, Compiler, LoadError, NOT_KEPT, REFUSED, Sandbox, SandboxConfig,
+    compile_stdin,
 };
 
 use crate::busy;
@@ -23,8 +24,10 @@ fn the_child_itself() {
     };
     let number = |name: &str| after(name).parse::<u64>().expect("a number");
     let limits = CompileLimits { cpu: Duration::from_secs(number("--cpu")), memory: number("--memory") };
-    let code = match compile_stdin(Path::new(&after("--cache")), limits, std::io::stdin().lock()) {
+    let fuel = arguments.iter().any(|argument| argument == "--fuel");
+    let code = match compile_stdin(Path::new(&after("--cache")), limits, fuel, std::io::stdin().lock()) {
         Ok(()) => 0,
+        Err(LoadError::Compile(CompileError::NotKept { .. })) => NOT_KEPT,
         Err(LoadError::Refused(text)) => {
             eprintln!("{text}");
             REFUSED
@@ -86,6 +89,36 @@ fn without_a_cache_there_is_one_as_long_as_the_sandbox() {
     let sandbox = sandbox(compiler(CompileLimits::default()));
     sandbox.load(&octets("exit")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(sandbox.cache_use(), (1, 0));
+}
+
+#[test]
+fn what_counts_fuel_is_compiled_by_a_child_too() {
+    let config = SandboxConfig { cache_dir: None, concurrency: 1, fuel: true };
+    let sandbox = Sandbox::with_compiler(&config, compiler(CompileLimits::default())).unwrap();
+    sandbox.load(&octets("exit")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(sandbox.cache_use(), (1, 0));
+}
+
+#[test]
+fn code_that_the_cache_cannot_keep_is_refused_and_never_compiled_by_the_parent() {
+    let directory = tempfile::tempdir().unwrap();
+    // Where the cache wants a directory, a file is: nothing can be written, as on a full disk.
+    std::fs::write(directory.path().join("modules"), "").unwrap();
+    let config = SandboxConfig { cache_dir: Some(directory.path().to_owned()), concurrency: 1, fuel: false };
+    let sandbox = Sandbox::with_compiler(&config, compiler(CompileLimits::default())).unwrap();
+    let error = sandbox.load(&octets("exit")).unwrap_err();
+    assert!(matches!(error, LoadError::Compile(CompileError::NotKept { .. })), "{error}");
+    assert!(error.may_pass() && error.to_string().contains("make room on that disk"), "{error}");
+    assert_eq!(sandbox.cache_use(), (0, 0), "the parent did not even try");
+    std::fs::remove_file(directory.path().join("modules")).unwrap();
+    sandbox.load(&octets("exit")).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_child_that_says_it_is_well_and_left_no_code_is_not_believed() {
+    let limits = CompileLimits::default();
+    let error = fails(shell("exec cat > /dev/null", limits), &octets("exit"));
+    assert!(matches!(error, CompileError::NotKept { .. }), "{error}");
 }
 
 #[test]

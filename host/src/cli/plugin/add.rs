@@ -1,22 +1,19 @@
 //! `postroom plugin add`: a step that runs exactly this file. The configuration is changed only if the changed one is found
 //! right to the end, plugins and all; comments stay.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use postroom_mail::{Name, RuleError};
 use postroom_sandbox::{Inspection, Sandbox};
 use serde_json::Value;
-use toml_edit::DocumentMut;
 
+use super::super::edit::Edit;
 use super::super::output;
 use super::super::setup::{self, Context};
 use super::super::{Exit, Failure, Outcome, compiled};
 use super::step::{self, NewStep};
 use crate::config::{Config, PipelineConfig};
-use crate::live::Live;
 
 /// Arguments of `plugin add`.
 #[derive(Debug, clap::Args)]
@@ -59,27 +56,25 @@ pub(super) fn add(context: &Context, args: &Args) -> Outcome {
     let cache = compiled::beside(&config.state);
     let sandbox = setup::sandbox(cache.as_deref(), 1, config.limits.compile)?;
     let inspection = inspect(&sandbox, &octets, &args.file)?;
-    let path = fs::canonicalize(&given)?;
-    let old = fs::read_to_string(&path)?;
-    let mut document: DocumentMut =
-        old.parse().map_err(|error| Failure::new(Exit::Config, anyhow::anyhow!("{error}")))?;
-    let change = change(args, &config, &path, &inspection, &mut document)?;
-    let text = document.to_string();
+    let (pipeline, configured) = choose(&config, args.pipeline.as_ref())?;
+    let mut edit = Edit::of(&config, pipeline)?;
+    let change = change(args, &config, (pipeline, configured), &inspection, &mut edit)?;
+    let text = edit.text();
     if !context.json {
-        println!("{}", given.display());
-        print_difference(&old, &text);
+        println!("{}", edit.file.display());
+        print_difference(&edit.before, &text);
     }
     if !change.lacking.is_empty() {
         return Err(lacking(&change));
     }
-    let candidate = Candidate::write(&path, &text)?;
-    candidate.check(&sandbox).map_err(|failure| would_break(failure, &candidate.path, &given))?;
+    let changed = edit.check(&given, &sandbox)?;
+    runs_it(&changed, &change, &inspection, &edit)?;
     if !args.dry_run {
-        candidate.put_in_place(&old)?;
+        edit.put_in_place()?;
     }
     if context.json {
         output::json(&serde_json::json!({
-            "config": given, "pipeline": change.pipeline, "step": change.step, "sha256": inspection.digest,
+            "config": edit.file, "pipeline": change.pipeline, "step": change.step, "sha256": inspection.digest,
             "written": !args.dry_run, "text": text,
         }))?;
     } else {
@@ -118,23 +113,23 @@ fn inspect(sandbox: &Sandbox, octets: &[u8], file: &Path) -> Result<Inspection, 
 fn change(
     args: &Args,
     config: &Config,
-    path: &Path,
+    (pipeline, configured): (&Name, &PipelineConfig),
     inspection: &Inspection,
-    document: &mut DocumentMut,
+    edit: &mut Edit,
 ) -> Result<Change, Failure> {
-    let (pipeline, configured) = choose(config, args.pipeline.as_ref())?;
     let step = match &args.step {
         Some(step) => step.clone(),
         None => own_name(inspection)?,
     };
-    let plugin = written_path(&args.file, path)?;
-    let index = configured.steps.iter().position(|there| there.name == step);
-    let lacking = match (index, args.replace) {
-        (Some(index), true) => {
-            let digest = inspection.digest.to_string();
-            step::replace(document, pipeline.as_str(), index, &plugin, &digest).map(|()| Vec::new())?
+    let plugin = written_path(&args.file, &config.base)?;
+    let is_there = configured.steps.iter().any(|there| there.name == step);
+    let lacking = match (is_there, args.replace) {
+        (true, true) => {
+            let table = edit.step(config, pipeline, &step)?;
+            step::replace(table, &plugin, &inspection.digest.to_string());
+            Vec::new()
         }
-        (None, false) => {
+        (false, false) => {
             let new = NewStep {
                 name: step.as_str(),
                 plugin: &plugin,
@@ -144,14 +139,14 @@ fn change(
                 discard: args.grant_discard,
                 given: &args.set,
             };
-            step::append(document, pipeline.as_str(), &new)?
+            step::append(&mut edit.document, pipeline.as_str(), &new)?
         }
-        (Some(_), false) => {
+        (true, false) => {
             let text = format!("the pipeline {pipeline} has a step {step} already");
             return Err(Failure::usage(anyhow::anyhow!(text))
                 .hint("--replace puts this file in its place; --step gives the new step another name"));
         }
-        (None, true) => {
+        (false, true) => {
             let names: Vec<_> = configured.steps.iter().map(|there| there.name.as_str()).collect();
             let text = format!("the pipeline {pipeline} has no step {step} (there are {})", names.join(", "));
             return Err(Failure::usage(anyhow::anyhow!(text)).hint("name the step with --step"));
@@ -182,11 +177,10 @@ fn own_name(inspection: &Inspection) -> Result<Name, Failure> {
         .map_err(|error| Failure::new(Exit::Data, error))
 }
 
-/// Relative to the configuration when it lies below it, so that both can be moved together.
-fn written_path(file: &Path, config: &Path) -> Result<String, Failure> {
+/// Relative to the configuration's directory when it lies below it, so that both can be moved together.
+fn written_path(file: &Path, base: &Path) -> Result<String, Failure> {
     let file = fs::canonicalize(file)?;
-    let base = config.parent().unwrap_or(Path::new("/"));
-    let text = match file.strip_prefix(base) {
+    let text = match file.strip_prefix(fs::canonicalize(base)?) {
         Ok(below) => format!("./{}", below.to_str().unwrap_or_default()),
         Err(_) => file.to_str().unwrap_or_default().to_owned(),
     };
@@ -211,65 +205,20 @@ fn lacking(change: &Change) -> Failure {
     Failure::usage(anyhow::anyhow!(text)).hint(hint)
 }
 
-fn would_break(failure: Failure, candidate: &Path, config: &Path) -> Failure {
-    let text = format!("{:#}", failure.error)
-        .replace(&candidate.display().to_string(), &config.display().to_string());
-    let error = anyhow::anyhow!("nothing was written, since the configuration would be wrong:\n{text}");
-    Failure { exit: failure.exit, error, hint: failure.hint }
-}
-
-/// The changed configuration beside the present one, under another name; gone when dropped.
-struct Candidate {
-    path: PathBuf,
-    place: PathBuf,
-}
-
-impl Candidate {
-    fn write(place: &Path, text: &str) -> Result<Self, Failure> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(place.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        let path = place.with_file_name(name);
-        let wrong = |error| {
-            Failure::new(Exit::CannotCreate, anyhow::anyhow!("cannot write {}: {error}", path.display()))
-        };
-        let present = fs::metadata(place)?;
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(wrong)?;
-        let candidate = Self { path: path.clone(), place: place.to_owned() };
-        // Whoever could read the file, a service under a user of its own perhaps, can read it afterwards too.
-        fchown(&file, Some(present.uid()), Some(present.gid())).map_err(wrong)?;
-        file.set_permissions(present.permissions()).map_err(wrong)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
-        Ok(candidate)
+/// Whether the step runs these octets in what the whole configuration becomes: something else may decide over the pipeline.
+fn runs_it(changed: &Config, change: &Change, inspection: &Inspection, edit: &Edit) -> Result<(), Failure> {
+    let steps = changed.pipelines.get(&change.pipeline).map(|pipeline| pipeline.steps.as_slice());
+    let step = steps.unwrap_or_default().iter().find(|step| step.name == change.step);
+    if step.is_some_and(|step| step.sha256 == Some(inspection.digest)) {
+        return Ok(());
     }
-
-    /// As `postroom check` does.
-    fn check(&self, sandbox: &Sandbox) -> Result<(), Failure> {
-        let config = Config::load(&self.path)?;
-        Live::build(config, sandbox)?;
-        Ok(())
-    }
-
-    fn put_in_place(self, old: &str) -> Result<(), Failure> {
-        if fs::read_to_string(&self.place)? != old {
-            let text = format!(
-                "nothing was written: {} was changed by somebody else meanwhile",
-                self.place.display()
-            );
-            return Err(Failure::new(Exit::TemporaryFailure, anyhow::anyhow!(text))
-                .hint("look at it, and run this again"));
-        }
-        fs::rename(&self.path, &self.place)?;
-        File::open(self.place.parent().unwrap_or(Path::new("/")))?.sync_all()?;
-        Ok(())
-    }
-}
-
-impl Drop for Candidate {
-    fn drop(&mut self) {
-        // Gone already when it was put in place.
-        let _ = fs::remove_file(&self.path);
-    }
+    let text = format!(
+        "nothing was written: {} does not decide over the steps of the pipeline {}, so it would have no effect",
+        edit.file.display(),
+        change.pipeline
+    );
+    Err(Failure::new(Exit::Config, anyhow::anyhow!(text))
+        .hint("is the pipeline in an environment variable? change the step there; `postroom plugin inspect` prints its pin"))
 }
 
 /// The changed lines with a few around them.

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use postroom_fixture::Conditions;
-use postroom_sandbox::{Sandbox, SandboxConfig};
 use serde::Serialize;
 
 use super::super::output::{self, Table};
 use super::super::setup::Context;
-use super::super::{Exit, Failure};
-use super::super::{Outcome, compiled};
+use super::super::{Exit, Failure, Outcome};
 use super::mails::{self, Mail};
 use super::project::Project;
 use super::trial::Trial;
@@ -53,12 +51,7 @@ pub(super) fn bench(context: &Context, args: &Args) -> Outcome {
     let mails = mails::read(&args.mail)?;
     let timed = Trial::new(&super::sandbox()?, &octets, &conditions)?;
     // An engine of its own: counting makes guests slower.
-    let counting = Sandbox::new(&SandboxConfig {
-        cache_dir: compiled::of_user(),
-        fuel: true,
-        ..SandboxConfig::default()
-    })?;
-    let counted = Trial::new(&counting, &octets, &conditions)?;
+    let counted = Trial::new(&super::counting_sandbox()?, &octets, &conditions)?;
     let bar = bar(mails.len() as u64 * u64::from(args.count));
     let costs = mails.iter().map(|mail| measure(&timed, &counted, mail, args.count, &bar));
     let costs = costs.collect::<Result<Vec<_>, _>>()?;

@@ -39,10 +39,10 @@ pub(super) fn dev(context: &Context, args: &Args) -> Outcome {
     let mut before: Option<Decisions> = None;
     loop {
         let exit = match round(&project, &mail) {
-            Ok(now) => {
+            Ok((now, exit)) => {
                 show(context, before.as_ref(), &now)?;
                 before = Some(now);
-                Exit::Ok
+                exit
             }
             Err(failure) => {
                 failure.print(context.json);
@@ -71,16 +71,20 @@ fn watch(args: &Args, project: &Project, mail: &std::path::Path) -> Result<Optio
     Watch::files(roots, project.component()).map(Some)
 }
 
-/// Conditions and mails are read anew each time: they are changed as often as the source.
-fn round(project: &Project, mail: &std::path::Path) -> Result<Decisions, Failure> {
+/// Conditions and mails are read anew each time: they are changed as often as the source. Like `plugin bench` it ends well only
+/// if no mail made the plugin fail.
+fn round(project: &Project, mail: &std::path::Path) -> Result<(Decisions, Exit), Failure> {
     let octets = project.build()?;
     let trial = Trial::new(&super::sandbox()?, &octets, &project.conditions()?)?;
-    let mut decisions = Decisions::new();
+    let (mut decisions, mut exit) = (Decisions::new(), Exit::Ok);
     for mail in mails::read(mail)? {
         let tried = trial.run(&trial.provenance(&mail.octets)?, &mail.octets);
+        if tried.failed {
+            exit = Exit::Data;
+        }
         decisions.insert(mail.name, tried.lines);
     }
-    Ok(decisions)
+    Ok((decisions, exit))
 }
 
 /// The whole of the first round; of every other what differs from the one before.

@@ -19,12 +19,13 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use postroom_sandbox::{CompileLimits, Sandbox};
+use postroom_sandbox::{CompileLimits, SIZE_CAP, Sandbox};
 
 use super::setup::{self, Context};
 use super::{Exit, Failure, Outcome, compiled};
 use crate::config::PluginRef;
 use crate::origin::{self, OriginError};
+use crate::regular;
 
 /// The verbs of `plugin`.
 #[derive(Debug, clap::Subcommand)]
@@ -76,8 +77,16 @@ fn named(text: &str) -> Result<PluginRef, Failure> {
 
 /// A sandbox that asks no configuration. Whoever waits for it can end it, so compiling may take as long as can be configured.
 fn sandbox() -> Result<Sandbox, Failure> {
-    let limits = CompileLimits { cpu: CompileLimits::MAX.cpu, ..CompileLimits::default() };
-    setup::sandbox(compiled::of_user().as_deref(), 1, limits)
+    setup::sandbox(compiled::of_user().as_deref(), 1, patient())
+}
+
+/// One that counts fuel, as patient.
+fn counting_sandbox() -> Result<Sandbox, Failure> {
+    setup::counting_sandbox(compiled::of_user().as_deref(), patient())
+}
+
+fn patient() -> CompileLimits {
+    CompileLimits { cpu: CompileLimits::MAX.cpu, ..CompileLimits::default() }
 }
 
 /// The octets of a plugin.
@@ -95,7 +104,7 @@ fn read(reference: &PluginRef) -> Result<Vec<u8>, Failure> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| {
+    regular::read(path, SIZE_CAP).map_err(|error| {
         Failure::new(Exit::NoInput, anyhow::anyhow!("cannot read the plugin {}: {error}", path.display()))
     })
 }

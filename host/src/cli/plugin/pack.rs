@@ -8,6 +8,7 @@ use postroom_oci::{Layout, Place, Plugin, Reference};
 use super::super::output;
 use super::super::setup::Context;
 use super::super::{Exit, Failure, Outcome};
+use crate::{origin, regular};
 
 /// Arguments of `plugin pack`.
 #[derive(Debug, clap::Args)]
@@ -21,13 +22,12 @@ pub struct Args {
 
 pub(super) fn pack(context: &Context, args: &Args) -> Outcome {
     let component = super::read_file(&args.file)?;
-    let mut beside = args.file.clone().into_os_string();
-    beside.push(".minisig");
-    let signature = match std::fs::read_to_string(&beside) {
+    let beside = origin::signature_of(&args.file);
+    let signature = match regular::read_text(&beside, origin::SIGNATURE_CAP) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            let text = format!("cannot read the signature {}: {error}", PathBuf::from(beside).display());
+            let text = format!("cannot read the signature {}: {error}", beside.display());
             return Err(Failure::new(Exit::NoInput, anyhow::anyhow!(text)));
         }
     };

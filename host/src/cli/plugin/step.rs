@@ -2,7 +2,7 @@
 
 use postroom_sandbox::{Capability, Inspection};
 use serde_json::Value as Json;
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use super::super::{Exit, Failure};
 use super::schema::{self, Setting};
@@ -46,22 +46,13 @@ pub(super) fn append(
 }
 
 /// Names another file, and its pin, in a step that is there; all else of it stays.
-pub(super) fn replace(
-    document: &mut DocumentMut,
-    pipeline: &str,
-    index: usize,
-    plugin: &str,
-    digest: &str,
-) -> Result<(), Failure> {
-    let step = steps(document, pipeline)?.get_mut(index);
-    let step = step.ok_or_else(|| elsewhere(pipeline))?;
+pub(super) fn replace(step: &mut dyn TableLike, plugin: &str, digest: &str) {
     put(step, "plugin", plugin);
     put(step, "sha256", digest);
-    Ok(())
 }
 
 /// Changes a value and leaves what stands around it.
-fn put(table: &mut Table, key: &str, text: &str) {
+fn put(table: &mut dyn TableLike, key: &str, text: &str) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(value) => {
             let decor = value.decor().clone();

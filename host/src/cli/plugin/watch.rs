@@ -37,7 +37,7 @@ pub(super) struct Files {
 }
 
 impl Watch {
-    /// Watches directories; `built` is what the build writes.
+    /// Watches directories, or single files; `built` is what the build writes.
     pub(super) fn files(roots: Vec<PathBuf>, built: PathBuf) -> Result<Self, Failure> {
         let (ring, rings) = channel();
         let wrong = |error: notify::Error| {
@@ -52,7 +52,8 @@ impl Watch {
         })
         .map_err(wrong)?;
         for root in &roots {
-            watcher.watch(root, RecursiveMode::Recursive).map_err(wrong)?;
+            let (directory, mode) = watched(root);
+            watcher.watch(directory, mode).map_err(wrong)?;
         }
         let seen = fingerprint(&roots, &built);
         Ok(Self::Files(Box::new(Files { roots, built, rings, seen, _watcher: watcher })))
@@ -83,6 +84,15 @@ impl Files {
                 return true;
             }
         }
+    }
+}
+
+/// Of a file its directory: an editor that writes another file and renames it leaves the old one, which never changes again.
+fn watched(root: &Path) -> (&Path, RecursiveMode) {
+    match root.parent() {
+        _ if root.is_dir() => (root, RecursiveMode::Recursive),
+        Some(parent) if !parent.as_os_str().is_empty() => (parent, RecursiveMode::NonRecursive),
+        Some(_) | None => (Path::new("."), RecursiveMode::NonRecursive),
     }
 }
 
