@@ -176,7 +176,7 @@ pub async fn reload(host: &Arc<Host>, config: &Path) -> Result<(), ReloadError> 
         Ok(live) => live?,
         Err(_) => return Err(ReloadError::NeedsRestart("a file that made the host fail")),
     };
-    for warning in live.plugins.broken_shadows() {
+    for warning in live.plugins.warnings() {
         tracing::warn!("{warning}");
     }
     pipeline::take_over(host, live).await;

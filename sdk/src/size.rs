@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use crate::fault::Problem;
 
 /// A number of octets. In settings a number, or a text with a unit: B, KB, MB, GB (1000) or KiB, MiB, GiB (1024).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
 
 impl FromStr for Size {
