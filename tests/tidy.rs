@@ -73,7 +73,7 @@ fn the_dependency_rules_hold() {
         "fixtures run on the bench and in the sandbox, and know neither"
     );
     assert_eq!(of("postroom-kit"), none, "it carries sources, and knows none of them");
-    for plugin in ["filter", "attachments", "archive", "forward", "mime"] {
+    for plugin in ["archive", "attachments", "calendar", "dedupe", "filter", "forward", "mime", "notify"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
     }
 }

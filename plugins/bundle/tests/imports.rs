@@ -53,8 +53,12 @@ fn a_plugin_imports_only_what_it_uses() {
     let all = ["content", "effects", "log", "mail", "types"];
     check(plugin("archive"), "handler", &all);
     check(plugin("attachments"), "handler", &all);
-    check(plugin("filter"), "handler", &["effects", "log", "mail", "types"]);
+    check(plugin("calendar"), "handler", &all);
+    check(plugin("filter"), "handler", &all);
     check(plugin("forward"), "handler", &all);
+    let keeping = ["content", "effects", "kv", "log", "mail", "types"];
+    check(plugin("dedupe"), "handler", &keeping);
+    check(plugin("notify"), "handler", &keeping);
 }
 
 #[test]
@@ -65,6 +69,6 @@ fn the_mime_parser_sees_octets_and_nothing_else() {
 #[test]
 fn the_names_are_those_the_configuration_uses() {
     let names: Vec<&str> = postroom_bundle::BUNDLED.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["archive", "attachments", "filter", "forward"]);
+    assert_eq!(names, ["archive", "attachments", "calendar", "dedupe", "filter", "forward", "notify"]);
     assert!(postroom_bundle::bundled("mime").is_none(), "it is no plugin");
 }
