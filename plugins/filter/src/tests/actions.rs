@@ -77,14 +77,22 @@ fn actions_that_cannot_work_are_refused() {
     refused(then(json!("forward:a@b.example")), place, "set relay = \"SINK\"");
     refused(then(json!("store:x")), place, "set store = \"SINK\"");
     refused(then(json!("forward:Ada <a@b.example>")), place, "no bare address");
-    refused(then(json!({ "forward": [], "sink": "relay" })), place, "at least one address");
+    refused(
+        then(json!({ "forward": [], "sink": "relay" })),
+        &format!("{place}.forward"),
+        "at least one address",
+    );
     refused(then(json!("store:{nope}")), place, "unknown variable {nope}");
     refused(
         then(json!({ "file": "A", "sink": "home", "flags": "SX" })),
         &format!("{place}.flags"),
         "'X' is not one of",
     );
-    refused(then(json!({ "file": "A", "store": "x" })), place, "an action as a table is one of");
+    refused(
+        then(json!({ "file": "A", "store": "x" })),
+        &format!("{place}.file"),
+        "an action as a table is one of",
+    );
     refused(
         then(json!({ "store": "x", "compress": "gzip" })),
         &format!("{place}.compress"),

@@ -138,7 +138,7 @@ fn patterns_that_cannot_be_are_refused_where_they_stand() {
     refused(when(json!({ "from": { "domain": "[" } })), &format!("{place}.from.domain"), "is no glob");
     refused(
         when(json!({ "from": { "domain": "x", "list": "y" } })),
-        &format!("{place}.from"),
+        &format!("{place}.from.domain"),
         "put them into a part",
     );
     refused(
