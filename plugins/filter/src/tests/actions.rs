@@ -85,7 +85,7 @@ fn actions_that_cannot_work_are_refused() {
     refused(then(json!("store:{nope}")), place, "unknown variable {nope}");
     refused(
         then(json!({ "file": "A", "sink": "home", "flags": "SX" })),
-        &format!("{place}.flags"),
+        &format!("{place}.file"),
         "'X' is not one of",
     );
     refused(
