@@ -74,7 +74,7 @@ fn the_dependency_rules_hold() {
     );
     assert_eq!(of("postroom-kit"), none, "it carries sources, and knows none of them");
     assert_eq!(of("postroom-mime"), sdk, "parsing for guests");
-    for plugin in ["filter", "archive", "forward", "sieve"] {
+    for plugin in ["archive", "calendar", "dedupe", "filter", "forward", "notify", "sieve"] {
         assert_eq!(of(&format!("postroom-plugin-{plugin}")), sdk, "{plugin} has no private door");
     }
     let with_mime = BTreeSet::from(["postroom-mime", "postroom-sdk"]);

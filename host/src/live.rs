@@ -104,7 +104,7 @@ impl Live {
         match PluginSet::load(&config, sandbox, previous.map(|live| &live.plugins), fetch) {
             Ok(plugins) if wrong.is_empty() && targets.is_empty() => {
                 config.warnings.extend(origin::changeable(&config));
-                config.warnings.extend(plugins.broken_shadows());
+                config.warnings.extend(plugins.warnings());
                 Ok(Self { config, plugins, sinks })
             }
             Ok(_) => Err(NotLive { plugins: Vec::new(), sinks: wrong, targets }),

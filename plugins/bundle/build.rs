@@ -8,11 +8,14 @@ use std::{env, fs};
 use postroom_artifact::{Component, Guests};
 
 const PREFIX: &str = "postroom-plugin-";
-const PLUGINS: [&str; 5] = [
+const PLUGINS: [&str; 8] = [
     "postroom-plugin-archive",
     "postroom-plugin-attachments",
+    "postroom-plugin-calendar",
+    "postroom-plugin-dedupe",
     "postroom-plugin-filter",
     "postroom-plugin-forward",
+    "postroom-plugin-notify",
     "postroom-plugin-sieve",
 ];
 const MIME: &str = "postroom-plugin-mime";
@@ -23,8 +26,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     guests.rerun_if_changed(&[
         "plugins/archive",
         "plugins/attachments",
+        "plugins/calendar",
+        "plugins/dedupe",
         "plugins/filter",
         "plugins/forward",
+        "plugins/notify",
         "plugins/mime",
         "plugins/sieve",
         "plugins/bundle/build.rs",

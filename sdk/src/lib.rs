@@ -56,6 +56,7 @@ pub mod plugin;
 mod seam;
 mod settings;
 pub mod size;
+pub mod span;
 pub mod structure;
 pub mod template;
 
@@ -79,6 +80,7 @@ pub mod prelude {
     pub use crate::message::{Address, BodyKind, Message, Part};
     pub use crate::plugin::{NoSettings, Plugin};
     pub use crate::size::Size;
+    pub use crate::span::Span;
     pub use crate::template::{MessageTemplate, PartTemplate};
     pub use crate::{effects, fetch, kv, log};
     // The module is what `#[derive(JsonSchema)]` names.

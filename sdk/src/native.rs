@@ -123,6 +123,14 @@ pub fn configure<P: Plugin>(settings: &str) -> Result<P::Settings, Vec<Problem>>
     settings::settings::<P>(settings)
 }
 
+/// What a plugin finds odd about settings that it takes.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn warnings<P: Plugin>(settings: &str) -> Result<Vec<Problem>, Vec<Problem>> {
+    Ok(P::warnings(&settings::settings::<P>(settings)?))
+}
+
 /// Calls something with the message of this host: `handle` of a plugin, or a part of one.
 ///
 /// # Errors

@@ -69,6 +69,14 @@ pub trait Plugin {
         Ok(())
     }
 
+    /// What makes sense but is probably not meant, such as a rule that can never match. `postroom check` shows it, the host
+    /// logs it when it starts, and mail flows all the same. Called after [`check`](Self::check), also before each message:
+    /// keep it cheap.
+    fn warnings(settings: &Self::Settings) -> Vec<Problem> {
+        let _ = settings;
+        Vec::new()
+    }
+
     /// Looks at one message and queues effects. No effect at all keeps the message where it is.
     ///
     /// # Errors

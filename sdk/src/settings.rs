@@ -7,6 +7,10 @@ use serde_json::Value;
 use crate::fault::Problem;
 use crate::plugin::Plugin;
 
+/// Field of a log line that names the setting a warning is about.
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "natively warnings are values"))]
+pub(crate) const PLACE: &str = "setting";
+
 /// Deepest level a path goes to, and most children of one value that are tried: finding the place is a courtesy.
 const LEVELS: usize = 12;
 const CHILDREN: usize = 200;

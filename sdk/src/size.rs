@@ -23,7 +23,7 @@ const PATTERN: &str = r"^\s*[0-9]+\s*(([kKmMgG][iI]?)?[bB])?\s*$";
 /// assert!("10 M".parse::<Size>().is_err());
 /// # Ok::<(), postroom_sdk::Problem>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
 
 impl FromStr for Size {

@@ -107,6 +107,33 @@ async fn why_tells_the_whole_way_of_a_message() {
     bench.postroom(&["why", "nothing-like-it"]).await.expect(66).says(&["no message here begins with"]);
 }
 
+/// A rule that is dead before one that is not.
+const RULES: &str = r#"
+[[pipelines.main.steps]]
+name = "rules"
+plugin = "filter"
+settings = { rules = [
+    { name = "everything", when = {}, then = ["label:seen"] },
+    { name = "never", when = { account = "home" }, then = ["stop"] },
+] }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_warns_of_is_shown_by_check_and_not_with_every_message() {
+    let bench = Bench::new();
+    let (_, identity) = authority(&bench);
+    let server = maildrop(&identity, vec![mail("one")]).await;
+    bench.config(&format!("{}{ARCHIVE}{RULES}", account("home", server.addr().port(), "")));
+    let warning = "pipeline main, step rules: settings.rules[1]: rule \"never\" is never reached";
+    bench.postroom(&["check"]).await.expect(0).says(&[warning, "all is well"]);
+    bench.postroom(&["check", "--deny-warnings"]).await.expect(78).says(&[warning, "not all is well"]);
+    bench.once().await.0.expect(0);
+    let (uidl, _) = server.messages("user").remove(0);
+    let why = bench.postroom(&["why", &uidl]).await;
+    why.expect(0).says(&["info rule matched rule=everything", "labels    seen"]);
+    assert!(!why.stdout.contains("never reached"), "{}", why.stdout);
+}
+
 #[test]
 fn plugin_inspect_shows_what_a_plugin_can_ask_for() {
     let bench = Bench::new();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postroom_contract::{
-    Failure, Fetch, InvokeError, KvRead, Message, NoFetch, Outcome, Problems, StepConfig, neutral_problems,
+    Failure, Fetch, InvokeError, KvRead, Log, Message, NoFetch, Outcome, Problems, StepConfig,
+    neutral_problems,
 };
-use postroom_mail::{Label, Name};
+use postroom_mail::{Label, LogLine, Name};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
@@ -27,13 +28,14 @@ pub struct Plugin {
     config: Arc<StepConfig>,
     log_rate: Arc<LogRate>,
     fetch: Arc<dyn Fetch>,
+    warnings: Arc<[String]>,
 }
 
 impl Plugin {
     pub(crate) fn new(component: Component, config: StepConfig) -> Self {
         let log_rate = Arc::new(LogRate::new(config.limits.log_rate));
         let fetch = Arc::new(NoFetch::new("nobody makes calls here"));
-        Self { component, config: Arc::new(config), log_rate, fetch }
+        Self { component, config: Arc::new(config), log_rate, fetch, warnings: Arc::new([]) }
     }
 
     /// Who makes its calls of `fetch`. Without this nobody does, and they are refused.
@@ -57,12 +59,19 @@ impl Plugin {
         &self.config.step
     }
 
-    /// Lets it check its settings, in an instance that is thrown away.
-    pub(crate) fn try_settings(&self) -> Result<(), LoadError> {
+    /// What it said of its settings, at level `warn` or above, when it took them.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Lets it check its settings, in an instance that is thrown away, and keeps what it warns of.
+    pub(crate) fn try_settings(self) -> Result<Self, LoadError> {
         let Returned { result, call, fuel: _ } =
             self.run(Invocation::idle(&self.config.limits), |store, guest| self.configure(store, guest));
         match result {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                Ok(Self { warnings: call.log.finish().iter().filter_map(warning).collect(), ..self })
+            }
             Ok(Err(problems)) => Err(LoadError::Settings { problems }),
             Err(cause) => {
                 Err(LoadError::Failed { function: "configure", error: Box::new(call.failed(cause)) })
@@ -108,6 +117,9 @@ impl Plugin {
             if let Err(problems) = self.configure(store, guest)? {
                 return Ok(Err(Failure::settings(&problems)));
             }
+            // It said so when it was admitted: once, not with every message.
+            let call = &mut store.data_mut().call;
+            call.log = Log::new(&call.limits);
             let handle = store.data_mut().push(MessageEntry(Arc::clone(message)))?;
             let answer =
                 guest.postroom_plugin_handler().call_handle(store, Resource::new_borrow(handle.rep()))?;
@@ -135,6 +147,19 @@ impl Plugin {
         let answer = guest.postroom_plugin_handler().call_configure(store, &self.config.settings)?;
         Ok(answer.map_err(|problems| neutral_problems(&problems)))
     }
+}
+
+/// A line of `configure` as one text, when it is one for the operator. The SDK names the setting in a field.
+fn warning(line: &LogLine) -> Option<String> {
+    if !matches!(line.level.as_str(), "warn" | "error") {
+        return None;
+    }
+    let fields = line.fields.iter().map(|(name, value)| match name.as_str() {
+        "setting" => (format!("{value}: "), String::new()),
+        _ => (String::new(), format!(" {name}={value}")),
+    });
+    let (place, rest): (String, String) = fields.unzip();
+    Some(format!("{place}{}{rest}", line.message))
 }
 
 fn failure(failure: handler::Failure) -> Failure {

@@ -211,9 +211,7 @@ impl Component {
             let line = config.grants.line_with_all(&capabilities);
             return Err(LoadError::Ungranted { imports: ungranted, line });
         }
-        let plugin = Plugin::new(self.clone(), config);
-        plugin.try_settings()?;
-        Ok(plugin)
+        Plugin::new(self.clone(), config).try_settings()
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn begin(host: &Arc<Host>) {
     {
         let _swapping = host.swapping.lock().await;
         let live = host.live.load_full();
-        for warning in live.plugins.broken_shadows() {
+        for warning in live.plugins.warnings() {
             tracing::warn!("{warning}");
         }
         take_over(host, (*live).clone()).await;

@@ -175,8 +175,21 @@ impl PluginSet {
         self.compiled
     }
 
+    /// What stops no mail, and the operator should look at: what plugins say of their settings, and why candidates that are
+    /// configured do not run.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.broken_shadows();
+        for chain in self.chains.values() {
+            for step in &chain.steps {
+                let place = format!("pipeline {}, step {}", chain.name, step.name);
+                warnings.extend(step.plugin.warnings().iter().map(|warning| format!("{place}: {warning}")));
+            }
+        }
+        warnings
+    }
+
     /// Why candidates that are configured do not run.
-    pub fn broken_shadows(&self) -> Vec<String> {
+    fn broken_shadows(&self) -> Vec<String> {
         let steps = self.chains.values().flat_map(|chain| &chain.steps);
         let broken = steps.filter_map(|step| step.shadow.as_ref()?.as_ref().err());
         broken.map(|problem| format!("a candidate cannot run, so it is not compared: {problem}")).collect()

@@ -2,7 +2,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/components.rs"));
 
-/// The component of a bundled plugin: "filter", "attachments", "archive", "forward", "sieve".
+/// The component of a bundled plugin, by its name: "filter".
 pub fn bundled(name: &str) -> Option<&'static [u8]> {
     BUNDLED.iter().find(|(bundled, _)| *bundled == name).map(|(_, component)| *component)
 }

@@ -53,9 +53,13 @@ fn a_plugin_imports_only_what_it_uses() {
     let all = ["content", "effects", "log", "mail", "types"];
     check(plugin("archive"), "handler", &all);
     check(plugin("attachments"), "handler", &all);
-    check(plugin("filter"), "handler", &["effects", "log", "mail", "types"]);
+    check(plugin("calendar"), "handler", &all);
+    check(plugin("filter"), "handler", &all);
     check(plugin("forward"), "handler", &all);
-    check(plugin("sieve"), "handler", &["content", "effects", "kv", "log", "mail", "types"]);
+    let keeping = ["content", "effects", "kv", "log", "mail", "types"];
+    check(plugin("dedupe"), "handler", &keeping);
+    check(plugin("notify"), "handler", &keeping);
+    check(plugin("sieve"), "handler", &keeping);
 }
 
 #[test]
@@ -66,6 +70,7 @@ fn the_mime_parser_sees_octets_and_nothing_else() {
 #[test]
 fn the_names_are_those_the_configuration_uses() {
     let names: Vec<&str> = postroom_bundle::BUNDLED.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["archive", "attachments", "filter", "forward", "sieve"]);
+    let all = ["archive", "attachments", "calendar", "dedupe", "filter", "forward", "notify", "sieve"];
+    assert_eq!(names, all);
     assert!(postroom_bundle::bundled("mime").is_none(), "it is no plugin");
 }

@@ -8,8 +8,11 @@ use std::collections::BTreeSet;
 use postroom_bench::{Bench, describe, json};
 use postroom_plugin_archive::Archive;
 use postroom_plugin_attachments::Attachments;
+use postroom_plugin_calendar::CalendarFiles;
+use postroom_plugin_dedupe::Dedupe;
 use postroom_plugin_filter::Filter;
 use postroom_plugin_forward::Forward;
+use postroom_plugin_notify::Notify;
 use postroom_plugin_sieve::Sieve;
 use postroom_sdk::{Plugin, Problem};
 use regex_lite::Regex;
@@ -66,6 +69,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             ("minLength", Value::String(text)) => text.chars().count() as u64 >= said.as_u64().unwrap(),
             ("maxLength", Value::String(text)) => text.chars().count() as u64 <= said.as_u64().unwrap(),
             ("minimum", Value::Number(number)) => number.as_f64() >= said.as_f64(),
+            ("maximum", Value::Number(number)) => number.as_f64() <= said.as_f64(),
+            ("minProperties", Value::Object(map)) => map.len() as u64 >= said.as_u64().unwrap(),
+            ("maxProperties", Value::Object(map)) => map.len() as u64 <= said.as_u64().unwrap(),
             ("minItems", Value::Array(list)) => list.len() as u64 >= said.as_u64().unwrap(),
             ("items", Value::Array(list)) => list.iter().all(|item| valid(root, said, item)),
             ("required", Value::Object(map)) => {
@@ -78,7 +84,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 let is_known = schema["properties"].get(name).is_some();
                 is_known || (said != false && valid(root, said, value))
             }),
-            ("pattern" | "minLength" | "maxLength", _) | ("minimum", _) | ("minItems" | "items", _) => true,
+            ("pattern" | "minLength" | "maxLength", _)
+            | ("minimum" | "maximum" | "minProperties" | "maxProperties", _)
+            | ("minItems" | "items", _) => true,
             ("required" | "properties" | "additionalProperties", _) => true,
             ("$schema" | "$defs" | "title" | "description" | "default" | "examples" | "format", _) => true,
             (other, _) => panic!("this test does not know the keyword {other}"),
@@ -238,12 +246,27 @@ fn what_the_schema_of_filter_takes_is_read() {
     let whole = json!({
         "header": { "X-Spam-Flag": "YES" }, "from": ["*@a.example", { "regex": "b" }], "to": { "regex": "c" },
         "cc": "d", "recipient": "e", "subject": "f", "account": "g", "label": "h", "not_label": "i",
-        "attachment": "*.pdf", "has_attachment": true, "larger": "1 MiB", "smaller": 7,
+        "attachment": ["*.pdf", { "extension": "exe", "larger": 5 }], "has_attachment": true, "larger": "1 MiB", "smaller": 7,
+        "header_raw": { "Subject": "=?*" }, "exists": ["List-Id"], "address": { "Sender": { "domain": "a.example" } },
+        "list_id": { "list": "known" }, "auth": { "by": "mx.example", "dkim": "pass" }, "date": { "older": "30d" },
+        "retrieved": { "after": "2026-11-24" }, "attachments": { "at_least": 1 }, "body": { "words": "known" },
         "all": [{ "any": [{}] }], "any": [], "not": { "from": "j" },
     });
     let actions =
         ["label:a/b", "quarantine", "quarantine: why\nnot", "discard", " discard :x", "stop ", "continue"];
-    samples::<Filter>(json!({ "rules": [] }), &[rule(whole, &actions)]);
+    let mut all = rule(whole, &actions);
+    all.as_object_mut().unwrap().extend(
+        json!({
+            "lists": { "known": "a@x.example" }, "mailboxes": "home", "relay": "out", "store": "vault", "body_limit": "8 KiB",
+        })
+        .as_object()
+        .unwrap()
+        .clone(),
+    );
+    let tables = json!([{ "file": "Bills", "flags": "S" }, { "forward": "me@x.example" }, { "store": "{id}" }, "file:A"]);
+    let mut written = all.clone();
+    written["rules"][0]["then"] = tables;
+    samples::<Filter>(json!({ "rules": [] }), &[all, written]);
     refused::<Filter>(&[
         rule(json!({}), &[]),
         rule(json!({}), &["label:"]),
@@ -252,6 +275,8 @@ fn what_the_schema_of_filter_takes_is_read() {
         rule(json!({}), &["delete"]),
         rule(json!({ "from": 1 }), &["stop"]),
         rule(json!({ "from": { "regexp": "x" } }), &["stop"]),
+        rule(json!({ "subject": { "regex": "x", "list": "y" } }), &["stop"]),
+        rule(json!({ "date": { "older": "soon" } }), &["stop"]),
         rule(json!({ "not": { "form": "x" } }), &["stop"]),
         rule(json!({ "larger": "big" }), &["stop"]),
         json!({ "rules": [{ "when": {} }] }),
@@ -274,6 +299,38 @@ fn what_the_schema_of_sieve_takes_is_read() {
         json!({ "script": "keep;", "reject": "bounce" }),
         json!({ "script": "keep;", "zone": "CET" }),
         json!({ "script": "keep;", "mailboxes": { "sink": "home", "separator": "//" } }),
+    ]);
+}
+
+#[test]
+fn what_the_schemas_of_the_small_plugins_take_is_read() {
+    samples::<Dedupe>(
+        json!({}),
+        &[json!({
+            "by": "content", "fields": ["Date"], "days": 7, "label": "again", "quarantine": true, "stop": true,
+        })],
+    );
+    refused::<Dedupe>(&[json!({ "by": "id" }), json!({ "days": 0 }), json!({ "days": 5000 })]);
+    samples::<Notify>(
+        json!({ "sink": "box" }),
+        &[
+            json!({
+                "sink": "relay", "as": "mail", "from": "a@x.example", "to": ["b@x.example"], "subject": "{count}", "text": "{from}",
+                "line": "{subject}", "digest": "1d", "max_lines": 5, "at_most": 2, "per": "1h",
+            }),
+            json!({ "sink": "box", "as": "json", "key": "{id}.json" }),
+        ],
+    );
+    samples::<CalendarFiles>(
+        json!({ "sink": "box" }),
+        &[json!({
+            "sink": "box", "key": "{id}", "methods": ["REQUEST"], "ics": true, "json": false, "label": "meeting",
+            "max_size": "8 KiB",
+        })],
+    );
+    refused::<CalendarFiles>(&[
+        json!({ "sink": "box", "ics": "yes" }),
+        json!({ "sink": "box", "max_size": "big" }),
     ]);
 }
 

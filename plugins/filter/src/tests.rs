@@ -1,6 +1,10 @@
 //! Rules match as they read.
 
-use postroom_bench::{Bench, Mail, Run, json};
+mod actions;
+mod conditions;
+mod oddities;
+
+use postroom_bench::{Bench, Effect, Mail, Run, json};
 use serde_json::Value;
 
 use super::*;
@@ -30,6 +34,11 @@ fn check(when: Value, expected: bool) -> Run {
     assert_eq!(run.result, Ok(()));
     assert_eq!(run.lines() == ["label hit"], expected, "{when}");
     run
+}
+
+#[test]
+fn readme_examples_come_out_as_they_say() {
+    postroom_bench::examples::<Filter>("README.md");
 }
 
 #[test]

@@ -215,6 +215,14 @@ impl Bench {
         native::configure::<P>(&settings.to_string()).map(drop)
     }
 
+    /// What `postroom check` would warn of.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn warnings<P: Plugin>(&self, settings: &Value) -> Result<Vec<Problem>, Vec<Problem>> {
+        native::warnings::<P>(&settings.to_string())
+    }
+
     /// Runs a plugin over a mail. State in `kv` is kept for the next run on the same bench, unless the run fails.
     pub fn run_keeping<P: Plugin>(&mut self, settings: Value, mail: &Mail) -> Run {
         let run = self.run::<P>(settings, mail);

@@ -26,6 +26,7 @@
 //! count its memory, stop its clock, and take files and the network away from it.
 
 mod bench;
+mod examples;
 mod fixtures;
 mod host;
 mod mail;
@@ -37,6 +38,7 @@ pub use postroom_contract::{Cause, Limits, Outcome};
 pub use serde_json::json;
 
 pub use bench::Bench;
+pub use examples::examples;
 pub use fixtures::fixtures;
 pub use mail::Mail;
 pub use run::{Effect, LogLine, Run};

@@ -253,6 +253,10 @@ impl<P: Plugin> handler::Guest for PluginExport<P> {
 
     fn configure(settings: String) -> Result<(), Vec<(String, String)>> {
         let settings = settings::settings::<P>(&settings).map_err(pairs)?;
+        // A line is all that can be said beside the answer; the host shows those of this call and forgets them with mail.
+        for problem in P::warnings(&settings) {
+            log(Level::Warn, &problem.text, vec![(settings::PLACE.to_owned(), problem.path)]);
+        }
         SETTINGS.with(|slot| slot.replace(Some(Rc::new(settings))));
         Ok(())
     }
