@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use postroom_mail::{AccountId, Digest, KvSeen, KvWrite, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
+use postroom_mail::{AccountId, Digest, KvWrite, MessageId, Name, Plan, StepTrace, Timestamp, Uid};
 
 use super::MemorySpool;
 use super::state::{Entry, Message, State, Stored};
@@ -223,10 +223,7 @@ impl Spool for MemorySpool {
     async fn plan(&self, lease: MessageLease, plan: Plan, now: Timestamp) -> Result<Planned> {
         let mut state = self.state();
         let index = state.leased(&lease)?;
-        let found = |seen: &KvSeen| {
-            state.kv.get(&(seen.scope.clone(), seen.key.clone())).map(|value| Digest::of(value))
-        };
-        if plan.kv_seen.iter().any(|seen| found(seen) != seen.digest) {
+        if state.is_stale(&plan) {
             state.messages[index].defer(now, life::STALE.to_owned(), now);
             state.messages[index].attempts -= 1;
             return Ok(Planned::Stale);
@@ -343,24 +340,11 @@ impl Spool for MemorySpool {
     }
 
     async fn next_due(&self, sinks: &[Name]) -> Result<Option<Timestamp>> {
-        let state = self.state();
-        let waiting = state.messages.iter().filter(|message| message.state == MessageState::Spooled);
-        let pending = state
-            .effects
-            .iter()
-            .filter(|stored| stored.state == EffectState::Pending && sinks.contains(&stored.effect.sink));
-        Ok(waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min())
+        Ok(self.state().next_due(sinks))
     }
 
     async fn hasten(&self, accounts: &[AccountId], now: Timestamp) -> Result<u64> {
-        let mut state = self.state();
-        let held = |message: &&mut Message| {
-            message.state == MessageState::Spooled
-                && message.due > now
-                && accounts.contains(&message.provenance.account)
-        };
-        let hastened = state.messages.iter_mut().filter(held).map(|message| message.due = now);
-        Ok(hastened.count() as u64)
+        Ok(self.state().hasten(accounts, now))
     }
 
     async fn expedite(&self, now: Timestamp) -> Result<u64> {

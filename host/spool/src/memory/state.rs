@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use postroom_mail::{
-    AccountId, Digest, Effect, EffectId, Label, MessageId, Name, Plan, Provenance, StepTrace, Timestamp, Uid,
-    Verdict,
+    AccountId, Digest, Effect, EffectId, KvSeen, Label, MessageId, Name, Plan, Provenance, StepTrace,
+    Timestamp, Uid, Verdict,
 };
 
 use crate::judge::{Copies, Mark, Pace};
@@ -139,6 +139,29 @@ impl Message {
 }
 
 impl State {
+    /// Whether a step decided by a state that is another one now.
+    pub(super) fn is_stale(&self, plan: &Plan) -> bool {
+        let found = |seen: &KvSeen| self.kv.get(&(seen.scope.clone(), seen.key.clone()));
+        plan.kv_seen.iter().any(|seen| found(seen).map(|value| Digest::of(value)) != seen.digest)
+    }
+
+    pub(super) fn next_due(&self, sinks: &[Name]) -> Option<Timestamp> {
+        let waiting = self.messages.iter().filter(|message| message.state == MessageState::Spooled);
+        let is_open =
+            |stored: &&Stored| stored.state == EffectState::Pending && sinks.contains(&stored.effect.sink);
+        let pending = self.effects.iter().filter(is_open);
+        waiting.map(|message| message.due).chain(pending.map(|stored| stored.due)).min()
+    }
+
+    pub(super) fn hasten(&mut self, accounts: &[AccountId], now: Timestamp) -> u64 {
+        let held = |message: &&mut Message| {
+            message.state == MessageState::Spooled
+                && message.due > now
+                && accounts.contains(&message.provenance.account)
+        };
+        self.messages.iter_mut().filter(held).map(|message| message.due = now).count() as u64
+    }
+
     pub(super) fn index(&self, id: MessageId) -> Option<usize> {
         self.messages.iter().position(|message| message.id == id)
     }

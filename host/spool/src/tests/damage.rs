@@ -471,7 +471,7 @@ async fn an_examination_changes_nothing_and_finds_what_is_open_to_others() {
     let found = examine(&state);
     assert_eq!(
         (found.worst(), found.messages, found.sound, found.schema),
-        (None, 1, 1, Some(3)),
+        (None, 1, 1, Some(4)),
         "{found:#?}"
     );
     assert_eq!((found.running, found.process), (true, Some(std::process::id())));

@@ -205,7 +205,7 @@ async fn a_migration_that_fails_halfway_leaves_the_old_state() {
         sql.execute_batch(&format!("DROP TABLE {table}")).unwrap();
         drop(SqliteSpool::open(dir.path()).unwrap());
         let found: u32 = sql.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(found, 3);
+        assert_eq!(found, 4);
         drop(lease_nothing(dir.path()).await);
     }
 }
