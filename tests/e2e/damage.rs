@@ -142,7 +142,7 @@ async fn a_kill_while_the_tables_are_made_is_made_up_for_by_the_next_start() {
     let (_, identity) = authority(&bench);
     let server = maildrop(&identity, vec![mail("one")]).await;
     bench.config(&format!("{}{ARCHIVE}", account("home", server.addr().port(), "delete = \"never\"")));
-    for point in ["step#1", "step#2", "step#3", "brought#1", "committed#1"] {
+    for point in ["step#1", "step#2", "step#3", "step#4", "brought#1", "committed#1"] {
         let mut command = bench.command(&["once"]);
         command.env("POSTROOM_FAILPOINTS", format!("kill=start.schema/{point}"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -150,7 +150,7 @@ async fn a_kill_while_the_tables_are_made_is_made_up_for_by_the_next_start() {
         assert_eq!(status.expect("it runs").code(), None, "{point}: it was killed");
         bench.once().await.0.expect(0);
         assert_eq!(bench.names("vault").len(), 1);
-        bench.run(&["doctor"]).expect(0).says(&["schema 3, 1 message, 1 body read whole"]);
+        bench.run(&["doctor"]).expect(0).says(&["schema 4, 1 message, 1 body read whole"]);
         for name in ["segments", "incoming", "orphans"] {
             let _ = fs::remove_dir_all(bench.path(&format!("state/{name}")));
         }

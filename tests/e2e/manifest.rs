@@ -22,8 +22,8 @@ settings = { sink = "vault", key = "{account}/{sha256}.eml", compress = "zstd" }
 
 fn mails() -> Vec<Vec<u8>> {
     let mut odd = mail("four");
-    // Bare line ends, octets that are no text, no line end at the end.
-    odd.extend_from_slice(b"bare\nline\rends \xff\x00\xfe and no end");
+    // Bare line ends, octets that are no text. The last line has an end: without one a server adds it.
+    odd.extend_from_slice(b"bare\nline\rends \xff\x00\xfe and an end\r\n");
     vec![mail("one"), mail("two"), mail("three"), odd]
 }
 

@@ -146,7 +146,7 @@ path = "home"
 [[pipelines.main.steps]]
 plugin = "sieve"
 files = { script = "home.sieve" }
-grants = { sinks = ["home"] }
+grants = { sinks = ["home"], kv = true }
 settings = { mailboxes = { sink = "home" } }
 "#;
 

@@ -13,7 +13,7 @@ pub struct Settings {
     /// The sink that keeps the files.
     pub sink: String,
     /// A subject with one of these words is meant.
-    #[schemars(example = ["invoice", "receipt"])]
+    #[schemars(extend("examples" = [["invoice", "receipt"]]))]
     pub words: Vec<String>,
 }
 
