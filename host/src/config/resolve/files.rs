@@ -33,7 +33,7 @@ pub(super) fn read(
         match text(&path) {
             Ok(text) => texts.push((setting.clone(), text)),
             Err((problem, hint)) => {
-                let at = [at, &[setting.clone()]].concat();
+                let at = [at, std::slice::from_ref(setting)].concat();
                 let text = format!("the file {} {problem}", neutral(&path.display().to_string(), 300));
                 findings.error(&at, Part::Value, text, hint.map(str::to_owned));
             }
@@ -54,7 +54,7 @@ impl Texts {
     ) {
         for (setting, text) in &self.0 {
             if let Err(problem) = put(settings, setting, text) {
-                let at = [at, &[setting.clone()]].concat();
+                let at = [at, std::slice::from_ref(setting)].concat();
                 let text = format!("{}: {}", called(&at), problem.replace("settings", key));
                 findings.error(&at, Part::Key, text, None);
             }
