@@ -15,13 +15,13 @@ pub use directory::{Directory, DirectoryConfig};
 pub use error::{DeliveryError, SinkError, Source};
 pub use maildir::{Maildir, MaildirConfig};
 pub use s3::{S3, S3Config};
-pub use smtp::{InDoubt, Smtp, SmtpConfig, SmtpTls};
+pub use smtp::{InDoubt, Smtp, SmtpConfig, SmtpTls, SrsConfig, Wait};
 
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance};
+use postroom_mail::{Action, Coding, Effect, Key, MessageId, Name, Octets, Provenance, Timestamp};
 use postroom_spool::Receipt;
 use serde::Deserialize;
 
@@ -50,7 +50,9 @@ impl SinkConfig {
             Self::S3(s3) => (vec![&s3.access_key, &s3.secret_key], &s3.ca_file),
             Self::Smtp(smtp) => (vec![&smtp.password], &smtp.ca_file),
         };
-        let secrets = secrets.into_iter().flatten().filter_map(|secret| match secret {
+        let srs = if let Self::Smtp(smtp) = self { smtp.srs.as_ref() } else { None };
+        let secrets = secrets.into_iter().flatten().chain(srs.map(|srs| &srs.secret));
+        let secrets = secrets.filter_map(|secret| match secret {
             SecretRef::File(path) => Some(path.as_path()),
             SecretRef::Env(_) | SecretRef::Command(_) | SecretRef::Credential(_) => None,
         });
@@ -171,6 +173,24 @@ impl Sink {
         match &self.transport {
             Transport::Smtp(smtp) => smtp.most_doubts(),
             Transport::Directory(_) | Transport::Maildir(_) | Transport::S3(_) => u32::MAX,
+        }
+    }
+
+    /// Whether the effect may be tried now, by what the operator said of how much goes to a domain. If so, it is counted.
+    ///
+    /// # Errors
+    /// [`Wait`], when it may be asked for again.
+    pub fn take(&self, effect: &Effect, now: Timestamp) -> Result<(), Wait> {
+        match (&self.transport, &effect.action) {
+            (Transport::Smtp(smtp), Action::Send { envelope, .. }) => smtp.take(envelope, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// An effect that was counted has not left: it is not counted.
+    pub fn give_back(&self, effect: &Effect, now: Timestamp) {
+        if let (Transport::Smtp(smtp), Action::Send { envelope, .. }) = (&self.transport, &effect.action) {
+            smtp.give_back(envelope, now);
         }
     }
 

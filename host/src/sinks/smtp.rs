@@ -7,20 +7,27 @@
 //! lost after it. The last is the difference between trying again and a second copy.
 
 mod outgoing;
+mod pace;
 mod session;
+mod srs;
 mod wire;
+
+pub use self::pace::Wait;
+pub use self::srs::SrsConfig;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Address, Envelope, HeaderField, Name};
+use postroom_mail::{Address, Content, Envelope, HeaderField, Name, Timestamp};
 use postroom_spool::Receipt;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use self::outgoing::Outgoing;
+use self::pace::Pace;
 use self::session::{Session, Transaction};
+use self::srs::{Sender, Srs};
 use super::error::{Fault, SinkError};
 use super::{Job, contents};
 use crate::config::{Secret, SecretRef};
@@ -54,6 +61,12 @@ pub struct SmtpConfig {
     /// What becomes of a message that was handed over whole, but whose acceptance nobody knows.
     #[serde(default)]
     pub in_doubt: InDoubt,
+    /// Rewrites the senders of redirected mail to addresses of a domain that takes their bounces.
+    pub srs: Option<SrsConfig>,
+    /// Most recipients of one domain in a minute.
+    pub per_minute: Option<u32>,
+    /// Most recipients of one domain in a day.
+    pub per_day: Option<u32>,
 }
 
 /// What to do when the answer to a whole message was lost (RFC 1047). Nothing can tell whether it was delivered.
@@ -93,6 +106,8 @@ pub struct Smtp {
     hello: Option<String>,
     in_doubt: InDoubt,
     timeouts: Timeouts,
+    srs: Option<Arc<Srs>>,
+    pace: Pace,
 }
 
 /// [`SmtpTls`] with what it takes.
@@ -163,6 +178,8 @@ impl Smtp {
         {
             return Err(SinkError::new(name, "`hello` must be one word: a host name or an address literal"));
         }
+        let srs = config.srs.as_ref().map(|srs| read_srs(name, srs, base)).transpose()?;
+        let pace = Pace::new(config.per_minute, config.per_day).map_err(|text| SinkError::new(name, text))?;
         let port = config.port.unwrap_or(match config.tls {
             SmtpTls::Implicit => 465,
             SmtpTls::StartTls => 587,
@@ -178,6 +195,8 @@ impl Smtp {
             hello: config.hello.clone(),
             in_doubt: config.in_doubt,
             timeouts: Timeouts::STANDARD,
+            srs,
+            pace,
         })
     }
 
@@ -191,13 +210,23 @@ impl Smtp {
         self.check_recipients(envelope)?;
         let (effect, raw) = (job.effect, Arc::clone(&job.raw));
         let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), self.message_id_domain());
-        let mail = super::blocking(move || {
+        // A message that was made here is from whom the sink says.
+        let redirected = envelope.from.is_none() && effect.content == Content::raw(raw.len());
+        let (srs, retrieved) = (self.srs.clone().filter(|_| redirected), job.provenance.retrieved);
+        let (mail, sender) = super::blocking(move || {
             let content = contents::collect(&owned, &*raw)?;
-            Outgoing::prepare(&content, &headers, &owned.id, &domain)
+            let sender = srs.map_or(Sender::Own, |srs| srs.sender(&content, retrieved));
+            Ok((Outgoing::prepare(&content, &headers, &owned.id, &domain)?, sender))
         })
         .await?;
 
-        let transaction = Transaction::new(envelope, self.from.as_ref())?;
+        let transaction = match sender {
+            Sender::Own => Transaction::new(envelope, self.from.as_ref())?,
+            Sender::Null => Transaction::new(envelope, None)?,
+            Sender::Address(from) => {
+                Transaction::new(&Envelope { from: Some(from), to: envelope.to.clone() }, None)?
+            }
+        };
         let mut session = Session::open(self).await?;
         let outcome = session.send(&transaction, &mail, job.sending).await;
         session.quit().await;
@@ -221,6 +250,16 @@ impl Smtp {
             InDoubt::RetryOnce => 2,
             InDoubt::Hold => 1,
         }
+    }
+
+    /// Whether its recipients may have another message now; if so, this is counted.
+    pub(super) fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<(), Wait> {
+        self.pace.take(envelope, now)
+    }
+
+    /// What was counted was not sent.
+    pub(super) fn give_back(&self, envelope: &Envelope, now: Timestamp) {
+        self.pace.give_back(envelope, now);
     }
 
     /// A plugin cannot send mail to where the operator did not say it may go.
@@ -249,6 +288,13 @@ impl Smtp {
         let configured = self.from.as_ref().map(Address::domain).filter(|domain| !domain.is_empty());
         configured.unwrap_or("postroom.invalid").to_owned()
     }
+}
+
+fn read_srs(name: &Name, config: &SrsConfig, base: &Path) -> Result<Arc<Srs>, SinkError> {
+    let secret = config.secret.read(base).map_err(|error| {
+        SinkError::from_source(name, format!("cannot read the secret of `srs`: {error}"), error)
+    })?;
+    Srs::new(&config.domain, secret).map(Arc::new).map_err(|text| SinkError::new(name, text))
 }
 
 impl Security {
@@ -294,6 +340,10 @@ impl std::fmt::Debug for Smtp {
     }
 }
 
+#[cfg(test)]
+mod redirected;
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
