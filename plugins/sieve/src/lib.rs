@@ -47,7 +47,6 @@ impl Plugin for Sieve {
     const NAME: &'static str = "sieve";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const DESCRIPTION: &'static str = "Runs a Sieve script over every message";
-    const SETTINGS: &'static str = include_str!("settings.json");
 
     fn check(settings: &Settings) -> Result<(), Problem> {
         settings.lacks().map_or(Ok(()), |text| Err(Problem::new("script", text)))

@@ -1,5 +1,6 @@
 //! What the operator sets: the script, and where its actions lead.
 
+use postroom_sdk::{JsonSchema, schemars};
 use serde::Deserialize;
 
 use crate::compile::compile;
@@ -16,10 +17,10 @@ pub(crate) const REJECT_REFUSED: &str = "nobody can be told, since mail that is 
      setting reject = \"quarantine\" sets such mail aside";
 
 /// What the operator sets.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The script.
+    /// The text of the script; `files = { script = "home.sieve" }` of the step reads it from a file.
     pub script: Script,
     /// Where `keep` files; without it what is kept is left to later steps.
     pub keep: Option<Keep>,
@@ -29,15 +30,19 @@ pub struct Settings {
     pub redirect: Option<Relay>,
     /// What becomes of a message that is discarded and copied nowhere.
     #[serde(default)]
+    #[schemars(extend("default" = "quarantine"))]
     pub discard: Discarding,
     /// What becomes of a message that is rejected.
     #[serde(default)]
+    #[schemars(extend("default" = "refuse"))]
     pub reject: Rejecting,
     /// Which messages later steps see.
     #[serde(default)]
+    #[schemars(extend("default" = "always"))]
     pub later_steps: LaterSteps,
     /// The zone of dates where a test names none.
     #[serde(default)]
+    #[schemars(extend("default" = "+0000"))]
     pub zone: Zone,
     /// What divides `:user` from `:detail`.
     #[serde(default = "plus")]
@@ -45,8 +50,9 @@ pub struct Settings {
 }
 
 /// A mailbox of a mailbox sink.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct Keep {
     /// The sink.
     pub sink: String,
@@ -56,8 +62,9 @@ pub struct Keep {
 }
 
 /// All mailboxes of a mailbox sink.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct Mailboxes {
     /// The sink.
     pub sink: String,
@@ -66,16 +73,18 @@ pub struct Mailboxes {
 }
 
 /// A transport sink.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub struct Relay {
     /// The sink.
     pub sink: String,
 }
 
 /// What becomes of a message that is discarded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Discarding {
     /// It is set aside for the operator.
     #[default]
@@ -85,8 +94,9 @@ pub enum Discarding {
 }
 
 /// What becomes of a message that is rejected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Rejecting {
     /// Such a script is refused: mail that is retrieved was accepted long ago.
     #[default]
@@ -96,8 +106,9 @@ pub enum Rejecting {
 }
 
 /// Which messages later steps see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum LaterSteps {
     /// All.
     #[default]
@@ -107,8 +118,9 @@ pub enum LaterSteps {
 }
 
 /// A zone: minutes east of UTC, in settings "+0100".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, extend("pattern" = "^[+-][0-9]{4}$"))]
 pub struct Zone(pub(crate) i32);
 
 impl TryFrom<String> for Zone {
@@ -121,8 +133,9 @@ impl TryFrom<String> for Zone {
 }
 
 /// A script that was read and checked.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", inline, extend("maxLength" = SCRIPT_OCTETS))]
 pub struct Script {
     text: String,
     program: Program,
