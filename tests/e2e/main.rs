@@ -29,6 +29,7 @@ mod reload;
 mod resources;
 mod retrieve;
 mod sign_in;
+mod smuggling;
 mod support;
 mod swaps;
 mod switching;

@@ -55,6 +55,9 @@ impl Attempt<'_> {
             sending: &sending,
         };
         self.reached("opened");
+        if let Err(wait) = self.sink.take(&lease.effect, self.clock.now()) {
+            return Settlement::Hold { at: wait.until, reason: wait.reason };
+        }
         match self.sink.deliver(&job).await {
             Ok(receipt) => {
                 self.reached("delivered");
@@ -63,6 +66,10 @@ impl Attempt<'_> {
             }
             Err(error) => {
                 self.reached("failed");
+                // What is in doubt may have arrived.
+                if !matches!(error, DeliveryError::InDoubt { .. }) {
+                    self.sink.give_back(&lease.effect, self.clock.now());
+                }
                 self.failed(&error)
             }
         }

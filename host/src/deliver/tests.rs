@@ -247,3 +247,37 @@ async fn a_dead_relay_opens_the_breaker_and_says_why() {
     relay.settle(outcome).await;
     assert!(relay.breakers.left_alone().is_empty(), "one success closes it");
 }
+
+/// A relay that has its share is no failing relay: the message waits, loses no attempt, and goes when it may.
+#[tokio::test]
+async fn mail_beyond_the_pace_of_its_domain_waits_without_an_attempt_and_then_goes() {
+    let relay = Relay::start(Arc::new(MemorySpool::new()), "per_minute = 1").await;
+    let now = Timestamp(relay.now.load(Ordering::Relaxed));
+    let effect = relay.spool.history(relay.message).await.unwrap().unwrap().effects.remove(0).effect;
+    relay.sink.take(&effect, now).unwrap();
+    let outcome = relay.attempt().await.unwrap();
+    let Settlement::Hold { at, reason } = &outcome.1 else { panic!("{:?}", outcome.1) };
+    assert_eq!(*at, now.after(Duration::from_secs(60)));
+    assert!(reason.contains("b.example gets no more than per_minute = 1"), "{reason}");
+    relay.settle(outcome).await;
+    assert_eq!(relay.deliveries(), 0);
+    assert!(relay.breakers.left_alone().is_empty());
+
+    relay.receiver.inject(
+        ReceiverFault::Reply {
+            stage: postroom_practice::receiver::Stage::Message,
+            code: 451,
+            text: "4.3.0 later".into(),
+        },
+        Times::Next(1),
+    );
+    let refused = relay.attempt().await.unwrap();
+    assert_eq!(refused.0.attempt, 1, "waiting was no attempt");
+    assert!(matches!(refused.1, Settlement::Retry { .. }), "{:?}", refused.1);
+    relay.settle(refused).await;
+    // What was refused is given back, so the next attempt is not held.
+    let sent = relay.attempt().await.unwrap();
+    assert!(matches!(sent.1, Settlement::Done(_)), "{:?}", sent.1);
+    relay.settle(sent).await;
+    assert_eq!(relay.deliveries(), 1);
+}

@@ -19,7 +19,7 @@ pub use error::{DeliveryError, SinkError, Source};
 pub use imap::{Imap, ImapConfig, InternalDate};
 pub use maildir::{Maildir, MaildirConfig};
 pub use s3::{S3, S3Config};
-pub use smtp::{InDoubt, Lmtp, LmtpConfig, Smtp, SmtpConfig, SmtpTls};
+pub use smtp::{InDoubt, Lmtp, LmtpConfig, Smtp, SmtpConfig, SmtpTls, SrsConfig, Wait};
 pub use webhook::{Webhook, WebhookConfig, WebhookFormat};
 
 use std::path::{Path, PathBuf};
@@ -66,7 +66,9 @@ impl SinkConfig {
             Self::Lmtp(lmtp) => (vec![&lmtp.password], &lmtp.ca_file),
             Self::Webhook(hook) => (vec![&hook.secret, &hook.previous_secret, &hook.bearer], &hook.ca_file),
         };
-        let secrets = secrets.into_iter().flatten().filter_map(|secret| match secret {
+        let srs = if let Self::Smtp(smtp) = self { smtp.srs.as_ref() } else { None };
+        let secrets = secrets.into_iter().flatten().chain(srs.map(|srs| &srs.secret));
+        let secrets = secrets.filter_map(|secret| match secret {
             SecretRef::File(path) => Some(path.as_path()),
             SecretRef::Env(_) | SecretRef::Command(_) | SecretRef::Credential(_) => None,
         });
@@ -249,6 +251,24 @@ impl Sink {
             | Transport::Imap(_)
             | Transport::S3(_)
             | Transport::Webhook(_) => u32::MAX,
+        }
+    }
+
+    /// Whether the effect may be tried now, by what the operator said of how much goes to a domain. If so, it is counted.
+    ///
+    /// # Errors
+    /// [`Wait`], when it may be asked for again.
+    pub fn take(&self, effect: &Effect, now: Timestamp) -> Result<(), Wait> {
+        match (&self.transport, &effect.action) {
+            (Transport::Smtp(smtp), Action::Send { envelope, .. }) => smtp.take(envelope, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// An effect that was counted has not left: it is not counted.
+    pub fn give_back(&self, effect: &Effect, now: Timestamp) {
+        if let (Transport::Smtp(smtp), Action::Send { envelope, .. }) = (&self.transport, &effect.action) {
+            smtp.give_back(envelope, now);
         }
     }
 

@@ -9,23 +9,29 @@
 
 mod lmtp;
 mod outgoing;
+mod pace;
 mod session;
+mod srs;
 mod wire;
 
 pub use lmtp::{Lmtp, LmtpConfig};
 pub(super) use outgoing::canonical;
+pub use pace::Wait;
+pub use srs::SrsConfig;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroom_mail::{Address, Envelope, HeaderField, Name};
+use postroom_mail::{Address, Content, Envelope, HeaderField, Name, Timestamp};
 use postroom_spool::Receipt;
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use self::outgoing::Outgoing;
+use self::pace::Pace;
 use self::session::{Session, Transaction};
+use self::srs::{Sender, Srs};
 use super::error::{Fault, SinkError};
 use super::{Job, contents};
 use crate::config::{Secret, SecretRef};
@@ -59,6 +65,12 @@ pub struct SmtpConfig {
     /// What becomes of a message that was handed over whole, but whose acceptance nobody knows.
     #[serde(default)]
     pub in_doubt: InDoubt,
+    /// Rewrites the senders of redirected mail to addresses of a domain that takes their bounces.
+    pub srs: Option<SrsConfig>,
+    /// Most recipients of one domain in a minute.
+    pub per_minute: Option<u32>,
+    /// Most recipients of one domain in a day.
+    pub per_day: Option<u32>,
 }
 
 /// What to do when the answer to a whole message was lost (RFC 1047). Nothing can tell whether it was delivered.
@@ -92,6 +104,7 @@ pub enum SmtpTls {
 pub struct Smtp {
     server: Server,
     rules: Rules,
+    pace: Pace,
 }
 
 /// A server, whichever of the two protocols it speaks.
@@ -126,6 +139,7 @@ struct Rules {
     from: Option<Address>,
     recipients: Vec<String>,
     in_doubt: InDoubt,
+    srs: Option<Arc<Srs>>,
 }
 
 /// [`SmtpTls`] with what it takes.
@@ -189,8 +203,10 @@ impl Smtp {
             hello: config.hello.clone(),
             timeouts: Timeouts::STANDARD,
         };
+        let srs = config.srs.as_ref().map(|srs| read_srs(name, srs, base)).transpose()?;
+        let pace = Pace::new(config.per_minute, config.per_day).map_err(|text| SinkError::new(name, text))?;
         let rules = Rules::new(config.from.as_ref(), &config.recipients, config.in_doubt);
-        Ok(Self { server, rules })
+        Ok(Self { server, rules: Rules { srs, ..rules }, pace })
     }
 
     /// Sends the effect's content to all recipients of the envelope, or to none.
@@ -212,6 +228,16 @@ impl Smtp {
     pub(super) fn most_doubts(&self) -> u32 {
         self.rules.most_doubts()
     }
+
+    /// Whether its recipients may have another message now; if so, this is counted.
+    pub(super) fn take(&self, envelope: &Envelope, now: Timestamp) -> Result<(), Wait> {
+        self.pace.take(envelope, now)
+    }
+
+    /// What was counted was not sent.
+    pub(super) fn give_back(&self, envelope: &Envelope, now: Timestamp) {
+        self.pace.give_back(envelope, now);
+    }
 }
 
 impl Server {
@@ -225,13 +251,23 @@ impl Server {
         rules.check_recipients(envelope)?;
         let (effect, raw) = (job.effect, Arc::clone(&job.raw));
         let (owned, headers, domain) = (effect.clone(), add_headers.to_vec(), rules.message_id_domain());
-        let mail = super::blocking(move || {
+        // A message that was made here is from whom the sink says.
+        let redirected = envelope.from.is_none() && effect.content == Content::raw(raw.len());
+        let (srs, retrieved) = (rules.srs.clone().filter(|_| redirected), job.provenance.retrieved);
+        let (mail, sender) = super::blocking(move || {
             let content = contents::collect(&owned, &*raw)?;
-            Outgoing::prepare(&content, &headers, &owned.id, &domain)
+            let sender = srs.map_or(Sender::Own, |srs| srs.sender(&content, retrieved));
+            Ok((Outgoing::prepare(&content, &headers, &owned.id, &domain)?, sender))
         })
         .await?;
 
-        let transaction = Transaction::new(envelope, rules.from.as_ref())?;
+        let transaction = match sender {
+            Sender::Own => Transaction::new(envelope, rules.from.as_ref())?,
+            Sender::Null => Transaction::new(envelope, None)?,
+            Sender::Address(from) => {
+                Transaction::new(&Envelope { from: Some(from), to: envelope.to.clone() }, None)?
+            }
+        };
         let mut session = Session::open(self).await?;
         let outcome = session.send(&transaction, &mail, job.sending).await;
         session.quit().await;
@@ -259,7 +295,7 @@ impl Server {
 impl Rules {
     fn new(from: Option<&Address>, recipients: &[String], in_doubt: InDoubt) -> Self {
         let recipients = recipients.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
-        Self { from: from.cloned(), recipients, in_doubt }
+        Self { from: from.cloned(), recipients, in_doubt, srs: None }
     }
 
     fn most_doubts(&self) -> u32 {
@@ -320,6 +356,13 @@ impl Login {
     }
 }
 
+fn read_srs(name: &Name, config: &SrsConfig, base: &Path) -> Result<Arc<Srs>, SinkError> {
+    let secret = config.secret.read(base).map_err(|error| {
+        SinkError::from_source(name, format!("cannot read the secret of `srs`: {error}"), error)
+    })?;
+    Srs::new(&config.domain, secret).map(Arc::new).map_err(|text| SinkError::new(name, text))
+}
+
 fn check_hello(name: &Name, hello: Option<&str>) -> Result<(), SinkError> {
     match hello {
         Some(hello) if hello.is_empty() || !hello.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -378,6 +421,10 @@ impl std::fmt::Debug for Server {
     }
 }
 
+#[cfg(test)]
+mod redirected;
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]

@@ -339,10 +339,15 @@ fn what_the_schema_of_forward_takes_is_read() {
     samples::<Forward>(
         json!({ "sink": "relay", "to": ["a@x.example"] }),
         &[json!({
-            "sink": "relay", "to": ["a@x.example"], "mode": "wrap", "from": "b@x.example", "subject": "Fwd: {subject}",
+            "sink": "relay", "to": ["a@x.example"], "mode": "auto", "from": "b@x.example", "subject": "Fwd: {subject}",
+            "trusted": "mx.example", "relay_insists": true, "unknown": "redirect", "own": ["c@x.example"], "resent": true,
+            "max_size": "25 MB", "oversize": "notice",
         })],
     );
     refused::<Forward>(&[
+        json!({ "sink": "relay", "to": ["a@x.example"], "mode": "auto", "from": "b@x.example", "unknown": "ask" }),
+        json!({ "sink": "relay", "to": ["a@x.example"], "max_size": 1, "oversize": "cut" }),
+        json!({ "sink": "relay", "to": ["a@x.example"], "own": "c@x.example" }),
         json!({ "sink": "relay", "to": [] }),
         json!({ "sink": "relay", "to": "a@x.example" }),
         json!({ "sink": "relay", "to": ["a@x.example"], "mode": "resend" }),
@@ -357,4 +362,6 @@ fn defaults_are_told_as_the_plugin_has_them() {
     assert_eq!(default(schema::<Attachments>(), "inline"), "decoration");
     assert_eq!(default(schema::<Forward>(), "mode"), "redirect");
     assert_eq!(default(schema::<Forward>(), "subject"), "Fwd: {subject}");
+    assert_eq!(default(schema::<Forward>(), "unknown"), "wrap");
+    assert_eq!(default(schema::<Forward>(), "oversize"), "quarantine");
 }

@@ -1,58 +1,32 @@
 //! Sends every message on: as it is, or wrapped in a message of its own.
 //!
-//! *redirect* gives the same octets to new recipients, with one trace field on top; signatures of the sender stay valid.
+//! *redirect* gives the same octets to new recipients, with trace fields on top; signatures of the sender stay valid.
 //! *wrap* makes a new message from the operator's own address, with the original attached: for relays that insist on
-//! a From of theirs, and for senders whose domain forbids redirecting.
+//! a From of theirs, and for senders whose domain forbids redirecting. *auto* chooses, see [`choice`].
 //!
-//! Both mark what they send with `X-Postroom-Forwarded` and refuse what already bears the mark of the same account and
+//! All mark what they send with `X-Postroom-Forwarded` and refuse what already bears the mark of the same account and
 //! destination, so two hosts that forward to each other stop after one round. A refused message is labelled `loop`.
 //! A bounce (RFC 5321 section 4.5.5) is not forwarded either but labelled `bounce`: if its forwarding failed, the bounce
 //! of the bounce would come here again.
 //!
 //! It must not choose recipients from the message: they are the operator's alone.
 
+mod auth;
+mod choice;
 mod envelope;
 mod route;
+mod settings;
 mod wrap;
 
 use postroom_sdk::prelude::*;
-use serde::{Deserialize, Serialize};
 
+use crate::choice::{Choice, Way};
 use crate::route::Loop;
+pub use crate::settings::{Mode, Oversize, Settings, Unknown};
 
 /// The plugin.
 #[derive(Debug)]
 pub struct Forward;
-
-/// What the operator sets.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Name of a granted transport sink.
-    pub sink: String,
-    /// Recipients, bare addresses.
-    #[schemars(length(min = 1))]
-    pub to: Vec<String>,
-    /// How.
-    #[serde(default)]
-    pub mode: Mode,
-    /// What a wrapping message is from, a bare address.
-    pub from: Option<String>,
-    /// Subject of a wrapping message; `{subject}` is the original one.
-    #[schemars(extend("default" = wrap::SUBJECT))]
-    pub subject: Option<String>,
-}
-
-/// How a message is sent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The same octets to new recipients.
-    #[default]
-    Redirect,
-    /// Attached to a new message.
-    Wrap,
-}
 
 impl Plugin for Forward {
     type Settings = Settings;
@@ -61,29 +35,7 @@ impl Plugin for Forward {
     const DESCRIPTION: &'static str = "Sends every message on to other addresses";
 
     fn check(settings: &Settings) -> Result<(), Problem> {
-        if settings.to.is_empty() {
-            return Err(Problem::new("to", "must name at least one address"));
-        }
-        for (index, address) in settings.to.iter().enumerate() {
-            envelope::check_address(address).map_err(|text| Problem::new(&format!("to[{index}]"), text))?;
-        }
-        match (settings.mode, &settings.from, &settings.subject) {
-            (Mode::Wrap, None, _) => {
-                Err(Problem::new("from", "mode = \"wrap\" needs the address the new message is from"))
-            }
-            (Mode::Wrap, Some(from), _) => {
-                envelope::check_address(from).map_err(|text| Problem::new("from", text))
-            }
-            (Mode::Redirect, Some(_), _) => Err(Problem::new(
-                "from",
-                "a redirected message keeps its own From: remove from, or set mode = \"wrap\"",
-            )),
-            (Mode::Redirect, None, Some(_)) => Err(Problem::new(
-                "subject",
-                "a redirected message keeps its own Subject: remove subject, or set mode = \"wrap\"",
-            )),
-            (Mode::Redirect, None, None) => Ok(()),
-        }
+        settings::check(settings)
     }
 
     fn handle(message: &Message, settings: &Settings) -> Result<(), Failure> {
@@ -97,29 +49,88 @@ impl Plugin for Forward {
         }
         let route = route::of(message, settings)?;
         if let Some(found) = route::looped(message, &route) {
-            let reason = match found {
-                Loop::SameRoute => "it was forwarded to the same destination before",
-                Loop::TooManyForwards => "it was forwarded too often",
-                Loop::TooManyHops => "it has too many Received fields",
-            };
-            log::warn("not forwarded: a mail loop", &[("reason", &reason), ("sink", &settings.sink)]);
-            effects::label("loop")?;
-            return Ok(());
+            return looped(found, settings);
         }
-        match settings.mode {
-            Mode::Redirect => redirect(message, settings, &route)?,
-            Mode::Wrap => {
-                let wrapped = wrap::wrap(message, settings, &route)?;
-                effects::send(&settings.sink, &settings.to, &wrapped)?;
-            }
+        let to = route::unvisited(message, &settings.to);
+        if to.is_empty() {
+            return looped(Loop::Delivered, settings);
         }
-        log::info("forwarded", &[("sink", &settings.sink), ("recipients", &settings.to.len())]);
-        Ok(())
+        if to.len() < settings.to.len() {
+            let left_out = settings.to.len() - to.len();
+            log::warn("left out recipients that had the message before", &[("recipients", &left_out)]);
+        }
+        match settings.max_size {
+            Some(most) if message.size() > most.0 => oversize(message, settings, &to, &route, most),
+            _ => forward(message, settings, &to, &route),
+        }
     }
 }
 
-fn redirect(message: &Message, settings: &Settings, route: &str) -> Result<(), Fault> {
-    effects::forward(&settings.sink, &settings.to).header(route::FIELD, route::mark(message, route)).queue()
+fn looped(found: Loop, settings: &Settings) -> Result<(), Failure> {
+    let reason = match found {
+        Loop::SameRoute => "it was forwarded to the same destination before",
+        Loop::Delivered => "it was delivered to every recipient before, says Delivered-To",
+        Loop::TooManyForwards => "it was forwarded too often",
+        Loop::TooManyHops => "it has too many Received fields",
+    };
+    log::warn("not forwarded: a mail loop", &[("reason", &reason), ("sink", &settings.sink)]);
+    effects::label("loop")?;
+    Ok(())
+}
+
+fn forward(message: &Message, settings: &Settings, to: &[String], route: &str) -> Result<(), Failure> {
+    let choice = choice::choose(message, settings);
+    match choice.way() {
+        Way::Redirect => redirect(message, settings, to, route)?,
+        Way::Wrap => effects::send(&settings.sink, to, &wrap::wrap(message, settings, to, route)?)?,
+    }
+    match choice {
+        Choice::Set(_) => {
+            log::info("forwarded", &[("sink", &settings.sink), ("recipients", &to.len())]);
+        }
+        Choice::Made(way, why) => {
+            effects::label(way.label())?;
+            let decision = format!("{}: {why}", way.label());
+            log::info(
+                "forwarded",
+                &[("sink", &settings.sink), ("recipients", &to.len()), ("decision", &decision)],
+            );
+        }
+    }
+    Ok(())
+}
+
+fn redirect(message: &Message, settings: &Settings, to: &[String], route: &str) -> Result<(), Fault> {
+    let mut forward = effects::forward(&settings.sink, to).header(route::FIELD, route::mark(message, route));
+    // One block, in one order, above what is there (RFC 5322 section 3.6.6).
+    if let (true, Some(from)) = (settings.resent, &settings.from) {
+        forward = forward
+            .header("Resent-From", from)
+            .header("Resent-To", to.join(", "))
+            .header("Resent-Date", message.received().rfc5322())
+            .header("Resent-Message-ID", wrap::message_id(message, from, route));
+    }
+    forward.queue()
+}
+
+fn oversize(
+    message: &Message,
+    settings: &Settings,
+    to: &[String],
+    route: &str,
+    most: Size,
+) -> Result<(), Failure> {
+    let reason = format!("{} octets are more than max_size, {most}", message.size());
+    log::warn("not forwarded: too large", &[("reason", &reason), ("sink", &settings.sink)]);
+    match settings.oversize.unwrap_or_default() {
+        Oversize::Quarantine => effects::quarantine(&format!("too large to forward: {reason}"))?,
+        Oversize::Notice => {
+            effects::send(&settings.sink, to, &wrap::notice(message, settings, to, route, most)?)?;
+            effects::label("too-large")?;
+        }
+        Oversize::Skip => effects::label("too-large")?,
+    }
+    Ok(())
 }
 
 postroom_sdk::export!(Forward);

@@ -1,8 +1,13 @@
 //! The way a message goes, and how to tell that it has gone it before.
+//!
+//! The mark has no key. Whoever forges one can only keep a message of his own from being forwarded, which he could do as
+//! well by not sending it: the mark in somebody else's message is out of his reach. A key would not keep a relay from
+//! stripping the mark either; the Received count stops that loop. So a keyed mark would need a secret, which plugins do
+//! not have, and would protect nothing.
 
 use postroom_sdk::{Fault, Message, Writer};
 
-use crate::Settings;
+use crate::settings::{Settings, is_one_of};
 
 /// The trace field: the message's id and the route it took, no name of an account or a sink.
 pub(crate) const FIELD: &str = "X-Postroom-Forwarded";
@@ -17,6 +22,8 @@ const HOPS: usize = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Loop {
     SameRoute,
+    /// All recipients had it before.
+    Delivered,
     TooManyForwards,
     TooManyHops,
 }
@@ -72,4 +79,13 @@ pub(crate) fn looped(message: &Message, route: &str) -> Option<Loop> {
     } else {
         None
     }
+}
+
+/// The recipients that the message was not delivered to before, by its Delivered-To fields: each of them stands for a
+/// mailbox on its way here.
+pub(crate) fn unvisited(message: &Message, to: &[String]) -> Vec<String> {
+    let visited = message.header_all("Delivered-To");
+    let visited: Vec<String> =
+        visited.iter().map(|path| path.trim().trim_matches(['<', '>']).to_owned()).collect();
+    to.iter().filter(|to| !is_one_of(to, &visited)).cloned().collect()
 }

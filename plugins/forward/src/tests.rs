@@ -1,5 +1,8 @@
 //! Mail goes on once, and loops end.
 
+mod auto;
+mod readme;
+
 use postroom_bench::{Bench, Effect, Mail, Run, json};
 use postroom_sdk::log::Level;
 use serde_json::Value;
@@ -168,4 +171,76 @@ fn senseless_settings_are_refused_before_any_mail() {
     );
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "subject": "x" })), "settings.subject");
     assert_eq!(refused(json!({ "sink": "r", "to": ["a@b.example"], "mode": "bounce" })), "settings.mode");
+}
+
+#[test]
+fn settings_that_only_another_mode_looks_at_are_refused() {
+    let refused = |more: Value| {
+        let mut settings = redirecting();
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Bench::new().configure::<Forward>(&settings).unwrap_err()[0].path.clone()
+    };
+    assert_eq!(refused(json!({ "trusted": "mx.example" })), "settings.trusted");
+    assert_eq!(refused(json!({ "relay_insists": true })), "settings.relay_insists");
+    assert_eq!(refused(json!({ "mode": "auto" })), "settings.from");
+    assert_eq!(
+        refused(json!({ "mode": "auto", "from": "f@x.example", "trusted": "a; b" })),
+        "settings.trusted"
+    );
+    assert_eq!(refused(json!({ "resent": true })), "settings.from");
+    assert_eq!(refused(json!({ "resent": true, "mode": "wrap", "from": "f@x.example" })), "settings.resent");
+    assert_eq!(refused(json!({ "oversize": "skip" })), "settings.oversize");
+    assert_eq!(refused(json!({ "max_size": 1, "oversize": "notice" })), "settings.from");
+    assert_eq!(refused(json!({ "own": ["x"] })), "settings.own[0]");
+    assert_eq!(refused(json!({ "own": ["Archive@Example.com"] })), "settings.to[0]");
+    let many: Vec<_> = (0..60).map(|n| format!("recipient{n}@x.example")).collect();
+    assert_eq!(refused(json!({ "resent": true, "from": "f@x.example", "to": many })), "settings.resent");
+}
+
+#[test]
+fn recipients_that_had_the_message_are_left_out_and_without_any_other_it_is_a_loop() {
+    let mail = Mail::new().header("Delivered-To", "ARCHIVE@example.com").subject("x");
+    refused_as_loop(&bench().run::<Forward>(redirecting(), &mail));
+    let two = json!({ "sink": "relay", "to": ["archive@example.com", "b@example.com"] });
+    let run = bench().run::<Forward>(two, &mail);
+    assert_eq!(run.lines(), ["forward relay to b@example.com"]);
+    assert!(run.logs.iter().any(|line| line.level == Level::Warn && line.field("recipients") == Some("1")));
+}
+
+#[test]
+fn resent_fields_stand_in_one_block_below_the_mark() {
+    let settings = json!({ "sink": "relay", "to": ["a@x.example", "b@x.example"], "from": "me@y.example", "resent": true });
+    let run = bench().run::<Forward>(settings.clone(), &Mail::new().subject("x"));
+    let [Effect::Forward { add_headers, .. }] = &run.effects[..] else { panic!("{run:?}") };
+    let names: Vec<&str> = add_headers.iter().map(|(name, _)| name.as_str()).collect();
+    let block = ["X-Postroom-Forwarded", "Resent-From", "Resent-To", "Resent-Date", "Resent-Message-ID"];
+    assert_eq!(names, block);
+    assert_eq!(add_headers[2].1, "a@x.example, b@x.example");
+    assert_eq!(add_headers[3].1, "Tue, 24 Nov 2026 10:00:00 +0000");
+    assert!(add_headers[4].1.ends_with("@y.example>"), "{add_headers:?}");
+    let again = bench().run::<Forward>(settings, &Mail::new().subject("x"));
+    assert_eq!(run.effects, again.effects, "the same at every try");
+}
+
+#[test]
+fn what_is_too_large_is_set_aside_or_told_of_and_never_sent() {
+    let run = |oversize: &str| {
+        let settings = json!({
+            "sink": "relay", "to": ["a@x.example"], "mode": "wrap", "from": "me@y.example", "max_size": "1 KiB",
+            "oversize": oversize,
+        });
+        bench().run::<Forward>(settings, &Mail::new().subject("Plans").text(&"long ".repeat(1000)))
+    };
+    let [Effect::Quarantine(reason)] = &run("quarantine").effects[..] else { panic!() };
+    assert!(reason.contains("more than max_size, 1 KiB"), "{reason}");
+    assert_eq!(run("skip").lines(), ["label too-large"]);
+    let told = run("notice");
+    let [Effect::Label(label), Effect::Send { message, .. }] = &told.effects[..] else { panic!("{told:?}") };
+    assert_eq!(label, "too-large");
+    let text = String::from_utf8(message.clone()).unwrap();
+    assert!(text.contains("\r\nSubject: Not forwarded: Plans\r\n"), "{text}");
+    assert!(text.contains("\r\nAuto-Submitted: auto-generated\r\n"), "{text}");
+    assert!(!text.contains("long long"), "{text}");
+    let small = json!({ "sink": "relay", "to": ["a@x.example"], "max_size": "1 MiB" });
+    assert_eq!(bench().run::<Forward>(small, &Mail::new()).lines(), ["forward relay to a@x.example"]);
 }
