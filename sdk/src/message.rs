@@ -198,7 +198,7 @@ impl Message<'_> {
 ///     assert_eq!(logo.filename().as_deref(), Some("logo.png"));
 ///     assert_eq!(logo.safe_filename(), "logo.png");
 ///     assert_eq!(logo.content_id().as_deref(), Some("logo"));
-///     assert!(logo.is_inline() && logo.is_attachment() && logo.is_decoration());
+///     assert!(logo.is_inline() && logo.is_attachment() && logo.is_decoration() && !logo.is_damaged());
 ///     assert_eq!((logo.size(), logo.content()?.read_all(100)?), (4, b"\x89PNG".to_vec()));
 ///     Ok(())
 /// });
@@ -277,6 +277,17 @@ impl Part {
 
 /// Any name made one safe path component of at most `octets` octets (16 to 180) by the host's rule, which is also that of
 /// [`Part::safe_filename`]; empty when nothing is left of it. A `copy` above 1 is numbered: "bill (2).pdf".
+///
+/// ```
+/// use postroom_bench::{Bench, Mail};
+/// use postroom_sdk::message::safe_filename;
+///
+/// let run = Bench::new().run_fn(&Mail::new(), |_| {
+///     assert_eq!(safe_filename("../../bill.pdf", 180, 2), "bill (2).pdf");
+///     Ok(())
+/// });
+/// assert_eq!(run.result, Ok(()));
+/// ```
 pub fn safe_filename(name: &str, octets: u32, copy: u32) -> String {
     seam::safe_filename(name, octets, copy)
 }

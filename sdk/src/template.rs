@@ -80,6 +80,7 @@ impl MessageTemplate {
 /// let key = PartTemplate::parse("{date:%Y}/{path}-{filename}")?;
 /// let run = Bench::new().run_fn(&Mail::new().attach("bill.pdf", "application/pdf", b"%PDF"), |message| {
 ///     assert_eq!(key.render(message, &message.attachments()[0])?, "2026/1-bill.pdf");
+///     assert_eq!(key.render_named(message, "a.txt", "1.2", &message.raw()), "2026/1.2-a.txt");
 ///     Ok(())
 /// });
 /// assert_eq!(run.result, Ok(()));

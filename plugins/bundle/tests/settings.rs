@@ -138,8 +138,8 @@ fn compare<P: Plugin>(
     tables
 }
 
-/// Each sample is fit for the schema and for the plugin; together they set everything there is. What is required in `least`,
-/// which has nothing else, is required by both.
+/// Each sample is fit for the schema and for the plugin; together they set everything there is. `least` has what the plugin
+/// cannot do without; what the schema calls required is required by both.
 #[track_caller]
 fn samples<P: Plugin>(least: Value, others: &[Value]) {
     let schema = schema::<P>();
@@ -151,7 +151,8 @@ fn samples<P: Plugin>(least: Value, others: &[Value]) {
     }
     let properties: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(set, properties, "the samples set everything");
-    for name in least.as_object().unwrap().keys() {
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for name in required.map(|name| name.as_str().unwrap()) {
         let mut without = least.clone();
         without.as_object_mut().unwrap().remove(name);
         assert!(!valid(&schema, &schema, &without), "{name} is not required");
@@ -177,8 +178,11 @@ fn every_schema_names_exactly_the_fields_that_are_read() {
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
         compare::<P>(&schema, &schema, &|value| value, &mut BTreeSet::new())
     }
-    assert_eq!((tables::<Archive>(), tables::<Attachments>(), tables::<Forward>()), (1, 1, 1));
-    assert_eq!(tables::<Filter>(), 4, "the settings, a rule, a condition and a regular expression");
+    assert_eq!((tables::<Archive>(), tables::<Forward>(), tables::<Notify>()), (1, 1, 1));
+    assert_eq!((tables::<Dedupe>(), tables::<CalendarFiles>()), (1, 1));
+    assert_eq!(tables::<Attachments>(), 2, "the settings and the budget");
+    assert_eq!(tables::<Sieve>(), 4, "the settings, keep, mailboxes and redirect");
+    assert_eq!(tables::<Filter>(), 11, "the settings, a rule, a condition and what stands in it");
 }
 
 #[test]
@@ -312,7 +316,7 @@ fn what_the_schemas_of_the_small_plugins_take_is_read() {
     );
     refused::<Dedupe>(&[json!({ "by": "id" }), json!({ "days": 0 }), json!({ "days": 5000 })]);
     samples::<Notify>(
-        json!({ "sink": "box" }),
+        json!({ "sink": "box", "as": "json" }),
         &[
             json!({
                 "sink": "relay", "as": "mail", "from": "a@x.example", "to": ["b@x.example"], "subject": "{count}", "text": "{from}",

@@ -217,6 +217,24 @@ impl Bench {
 
     /// What `postroom check` would warn of.
     ///
+    /// ```
+    /// use postroom_bench::{Bench, json};
+    /// use postroom_sdk::prelude::*;
+    /// # struct Odd;
+    /// impl Plugin for Odd {
+    /// #     type Settings = NoSettings;
+    /// #     const NAME: &'static str = "odd";
+    /// #     const VERSION: &'static str = "0";
+    /// #     const DESCRIPTION: &'static str = "";
+    ///     fn warnings(_: &NoSettings) -> Vec<Problem> {
+    ///         vec![Problem::new("", "it does nothing")]
+    ///     }
+    /// #     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> { Ok(()) }
+    /// }
+    ///
+    /// assert_eq!(Bench::new().warnings::<Odd>(&json!({})).unwrap()[0].text, "it does nothing");
+    /// ```
+    ///
     /// # Errors
     /// What is wrong with the settings.
     pub fn warnings<P: Plugin>(&self, settings: &Value) -> Result<Vec<Problem>, Vec<Problem>> {

@@ -13,6 +13,28 @@ use crate::fixtures::fixtures;
 /// that begins with `` | `NAME` `` for every setting of the plugin's schema. In `cargo test` the path is relative to the
 /// package: `examples::<Documents>("README.md")`.
 ///
+/// ```
+/// use postroom_sdk::prelude::*;
+/// # struct Quiet;
+/// # impl Plugin for Quiet {
+/// #     type Settings = NoSettings;
+/// #     const NAME: &'static str = "quiet";
+/// #     const VERSION: &'static str = "0";
+/// #     const DESCRIPTION: &'static str = "";
+/// #     fn handle(_: &Message, _: &NoSettings) -> Result<(), Failure> { Ok(()) }
+/// # }
+///
+/// let project = tempfile::tempdir()?;
+/// let fixtures = project.path().join("fixtures/nothing");
+/// std::fs::create_dir_all(&fixtures)?;
+/// std::fs::write(fixtures.join("letter.eml"), "Subject: x\r\n\r\nHello")?;
+/// std::fs::write(fixtures.join("letter.expected"), "nothing\n")?;
+/// let readme = project.path().join("README.md");
+/// std::fs::write(&readme, "# quiet\n\n```toml\n# fixtures/nothing\n\n```\n")?;
+/// postroom_bench::examples::<Quiet>(&readme);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Panics
 /// When something is not so, and as [`fixtures`] does.
 #[track_caller]
