@@ -43,6 +43,23 @@ pub(crate) enum Fate {
     Skipped(String),
 }
 
+/// What is still to be done, the next last.
+enum Visit {
+    /// A thing to decide on.
+    Thing(Item),
+    /// A container that was opened whole, when all that was in it has been decided on.
+    Container(Box<Opening>),
+}
+
+/// A container whose own fate depends on what was in it.
+struct Opening {
+    item: Item,
+    /// How much had been left out when it was opened.
+    left_out: usize,
+    /// Where it stands in the manifest.
+    at: usize,
+}
+
 struct Extraction<'m> {
     message: &'m Message<'m>,
     settings: &'m Settings,
@@ -53,6 +70,8 @@ struct Extraction<'m> {
     shown: BTreeSet<String>,
     has_text: bool,
     partial: Option<String>,
+    /// Things that are neither stored nor in a container that is.
+    left_out: usize,
     manifest: Option<Manifest>,
 }
 
@@ -78,6 +97,7 @@ pub(crate) fn extract(message: &Message, settings: &Settings) -> Result<(), Fail
         shown: BTreeSet::new(),
         has_text: false,
         partial: None,
+        left_out: 0,
         manifest,
     };
     extraction.run()?;
@@ -86,22 +106,52 @@ pub(crate) fn extract(message: &Message, settings: &Settings) -> Result<(), Fail
 
 impl Extraction<'_> {
     fn run(&mut self) -> Result<(), Failure> {
-        let mut stack = self.parts()?;
-        stack.reverse();
-        while let Some(mut item) = stack.pop() {
-            if self.room.parts == 0 {
-                self.is_partial(format!(
-                    "{} parts, no more are looked at: budget.parts",
-                    self.settings.budget.parts
-                ));
-                break;
+        let mut stack: Vec<Visit> = self.parts()?.into_iter().rev().map(Visit::Thing).collect();
+        while let Some(visit) = stack.pop() {
+            match visit {
+                Visit::Container(opening) => self.close(*opening)?,
+                Visit::Thing(_) if self.room.parts == 0 => {
+                    let most = self.settings.budget.parts;
+                    self.left_out += 1;
+                    self.is_partial(format!("{most} parts, no more are looked at: budget.parts"));
+                }
+                Visit::Thing(item) => {
+                    self.room.parts -= 1;
+                    self.visit(item, &mut stack)?;
+                }
             }
-            self.room.parts -= 1;
-            let (fate, inner) = self.decide(&mut item)?;
-            self.told(&item, fate)?;
-            stack.extend(inner.into_iter().rev());
         }
         Ok(())
+    }
+
+    fn visit(&mut self, mut item: Item, stack: &mut Vec<Visit>) -> Result<(), Failure> {
+        let (fate, inner) = self.decide(&mut item)?;
+        let at = self.manifest.as_ref().map_or(0, Manifest::len);
+        match fate {
+            Some(fate) => self.told(&item, fate, at)?,
+            None => {
+                let left_out = self.left_out;
+                stack.push(Visit::Container(Box::new(Opening { item, left_out, at })));
+            }
+        }
+        stack.extend(inner.into_iter().rev().map(Visit::Thing));
+        Ok(())
+    }
+
+    /// What becomes of a container that was opened: it is stored itself when not everything in it could be.
+    fn close(&mut self, Opening { mut item, left_out, at }: Opening) -> Result<(), Failure> {
+        let fate = if self.left_out == left_out {
+            Fate::Skipped("opened: what was in it follows; keep_opened = true would store it".to_owned())
+        } else {
+            // It stands for all that is missing, and there are only as many as there are parts.
+            self.room.files += 1;
+            let fate = self.judge(&mut item)?;
+            if let Fate::Stored { .. } = fate {
+                self.left_out = left_out;
+            }
+            fate
+        };
+        self.told(&item, fate, at)
     }
 
     /// The parts that the host found.
@@ -142,8 +192,8 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// What becomes of a thing, and what was in it.
-    fn decide(&mut self, item: &mut Item) -> Result<(Fate, Vec<Item>), Failure> {
+    /// What becomes of a thing, and what was in it. No fate yet: what was in it decides.
+    fn decide(&mut self, item: &mut Item) -> Result<(Option<Fate>, Vec<Item>), Failure> {
         if let Source::Part(part) = &item.source
             && (part.is_damaged() || item.path == "0")
         {
@@ -158,19 +208,15 @@ impl Extraction<'_> {
         let is_host_part = matches!(item.source, Source::Part(_));
         if is_host_part && item.flags.contains(&Flag::Nested) && !self.settings.open.contains(&Opened::Nested)
         {
-            return Ok((
-                Fate::Skipped(
-                    "inside of an attached message; open = [\"nested\"] would take it out".to_owned(),
-                ),
-                Vec::new(),
-            ));
+            let reason = "inside of an attached message; open = [\"nested\"] would take it out".to_owned();
+            return Ok((Some(Fate::Skipped(reason)), Vec::new()));
         }
         if let Source::None(reason) = &item.source {
             let reason = reason.clone();
             if item.flags.contains(&Flag::Truncated) || !reason.starts_with("a link") {
                 self.is_partial(format!("{}: {reason}", item.path));
             }
-            return Ok((Fate::Skipped(reason), Vec::new()));
+            return Ok((Some(Fate::Skipped(reason)), Vec::new()));
         }
         note_encrypted(item);
         let contents = open::open(item, self.settings, &mut self.room)?;
@@ -185,20 +231,23 @@ impl Extraction<'_> {
             self.look_for_shown(&inner)?;
         }
         let fate = match item.role {
-            Role::Text => Fate::Skipped("text of the message".to_owned()),
-            Role::Body if self.has_text => Fate::Skipped("a text; the message has one of its own".to_owned()),
-            Role::Body | Role::File if was_opened_whole && !self.settings.keep_opened => {
-                Fate::Skipped("opened: what was in it follows; keep_opened = true would store it".to_owned())
+            Role::Text => Some(Fate::Skipped("text of the message".to_owned())),
+            Role::Body if self.has_text => {
+                Some(Fate::Skipped("a text; the message has one of its own".to_owned()))
             }
-            Role::Body | Role::File => {
-                let shown = &self.shown;
-                match choice::unwanted(item, self.settings, |id| shown.contains(&decoration::key(id))) {
-                    Some(reason) => Fate::Skipped(reason),
-                    None => self.store(item)?,
-                }
-            }
+            Role::Body | Role::File if was_opened_whole && !self.settings.keep_opened => None,
+            Role::Body | Role::File => Some(self.judge(item)?),
         };
         Ok((fate, inner))
+    }
+
+    /// Stores it, if it is wanted.
+    fn judge(&mut self, item: &mut Item) -> Result<Fate, Failure> {
+        let shown = &self.shown;
+        match choice::unwanted(item, self.settings, |id| shown.contains(&decoration::key(id))) {
+            Some(reason) => Ok(Fate::Skipped(reason)),
+            None => self.store(item),
+        }
     }
 
     fn store(&mut self, item: &mut Item) -> Result<Fate, Failure> {
@@ -260,6 +309,7 @@ impl Extraction<'_> {
     }
 
     fn over(&mut self, reason: String) -> Fate {
+        self.left_out += 1;
         self.is_partial(reason.clone());
         Fate::Skipped(reason)
     }
@@ -268,8 +318,8 @@ impl Extraction<'_> {
         self.partial.get_or_insert(reason);
     }
 
-    /// Logs it, and writes it down.
-    fn told(&mut self, item: &Item, fate: Fate) -> Result<(), Failure> {
+    /// Logs it, and writes it down at its place.
+    fn told(&mut self, item: &Item, fate: Fate, at: usize) -> Result<(), Failure> {
         match &fate {
             Fate::Stored { key, .. } => {
                 log::info("stored", &[("part", &item.path), ("key", key), ("octets", &item.size())]);
@@ -283,7 +333,7 @@ impl Extraction<'_> {
             }
         }
         match &mut self.manifest {
-            Some(manifest) => Ok(manifest.add(item, &fate)?),
+            Some(manifest) => Ok(manifest.put(at, item, &fate)?),
             None => Ok(()),
         }
     }

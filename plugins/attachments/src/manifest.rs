@@ -22,8 +22,13 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Writes down what became of a thing.
-    pub(crate) fn add(&mut self, item: &Item, fate: &Fate) -> Result<(), Fault> {
+    /// How many things are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Writes down at a place what became of a thing.
+    pub(crate) fn put(&mut self, at: usize, item: &Item, fate: &Fate) -> Result<(), Fault> {
         self.has_files |= item.role != Role::Text;
         let (name, raw) = (item.name(), item.raw_name());
         let sniffed = item.sniffed();
@@ -63,7 +68,7 @@ impl Manifest {
             }
             Fate::Skipped(reason) => put("skipped", json!(cut(reason))),
         }
-        self.parts.push(Value::Object(part));
+        self.parts.insert(at.min(self.parts.len()), Value::Object(part));
         Ok(())
     }
 

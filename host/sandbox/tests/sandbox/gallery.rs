@@ -254,7 +254,7 @@ enum End {
     Load(LoadError),
     Admit(LoadError),
     Call(InvokeError),
-    Done(Outcome),
+    Done(Outcome, Vec<String>),
 }
 
 fn config(mode: &str) -> StepConfig {
@@ -283,7 +283,7 @@ fn end(sandbox: &Sandbox, row: &Row) -> End {
         Err(error) => return End::Admit(error),
     };
     match plugin.handle(&message(PLAIN, None), &[], &no_kv()) {
-        Ok(outcome) => End::Done(outcome),
+        Ok(outcome) => End::Done(outcome, plugin.warnings().to_vec()),
         Err(error) => End::Call(error),
     }
 }
@@ -294,7 +294,7 @@ impl End {
             Self::Load(_) => Load,
             Self::Admit(_) => Admit,
             Self::Call(_) => Call,
-            Self::Done(_) => Refused,
+            Self::Done(..) => Refused,
         }
     }
 
@@ -307,7 +307,7 @@ impl End {
         match self {
             Self::Load(error) | Self::Admit(error) => vec![error.to_string()],
             Self::Call(error) => [vec![error.to_string()], error.log.iter().map(line).collect()].concat(),
-            Self::Done(outcome) => outcome.log.iter().map(line).collect(),
+            Self::Done(outcome, warnings) => outcome.log.iter().map(line).chain(warnings.clone()).collect(),
         }
     }
 }

@@ -46,7 +46,7 @@ fn a_limit_of_the_host_gives_what_fits_too() {
     let zip = Zip::new().stored("a", b"123456").stored("b", b"1234567").build();
     let mail = Mail::new().attach("x.zip", "application/zip", &zip);
     let run = bench().limits(limits).run::<Attachments>(json!({ "sink": "files", "expand": ["zip"] }), &mail);
-    assert_eq!((keys(&run), labels(&run)), (vec!["a".to_owned()], 1));
+    assert_eq!((keys(&run), labels(&run)), (vec!["a".to_owned(), "x.zip".to_owned()], 1));
 }
 
 #[test]

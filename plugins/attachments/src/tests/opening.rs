@@ -143,6 +143,21 @@ fn an_archive_is_taken_apart_only_when_the_operator_says_so() {
 }
 
 #[test]
+fn a_container_is_stored_itself_when_not_all_that_was_in_it_could_be() {
+    let zip = Zip::new().stored("a.txt", b"one").stored("b.txt", &[b'b'; 3000]).stored("c.txt", b"c").build();
+    let mail = attached("x.zip", "application/zip", &zip).attach("d.txt", "text/plain", b"d");
+    for budget in [json!({ "made": 100 }), json!({ "files": 2 }), json!({ "parts": 3 })] {
+        let run = run_over(json!({ "expand": ["zip"], "budget": budget, "manifest": true }), &mail);
+        assert!(keys(&run).contains(&"x.zip".to_owned()), "{budget}: {:?}", keys(&run));
+        assert!(run.lines().iter().any(|line| line == "label attachments-partial"), "{budget}");
+        let manifest = manifest(&run);
+        assert_eq!(part(&manifest, "2")["written"], "x.zip", "{budget}");
+    }
+    let whole = run_over(json!({ "expand": ["zip"] }), &mail);
+    assert_eq!(keys(&whole), ["a.txt", "b.txt", "c.txt", "d.txt"]);
+}
+
+#[test]
 fn links_and_files_with_a_password_stay_in_the_archive_with_a_flag() {
     let zip = Zip::new()
         .mode(0o120_777)
