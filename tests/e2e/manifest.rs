@@ -205,6 +205,9 @@ async fn what_is_exported_is_what_was_retrieved_octet_for_octet_and_nothing_is_o
     let (bench, _server) = world(VAULT).await;
     bench.once().await.0.expect(0);
     verified(&bench, 0).await;
+    bench.postroom(&["backup", "copy"]).await.expect(0);
+    let key = |state: &str| fs::read(bench.path(state).join("manifest.key")).expect("a key");
+    assert_eq!(key("copy"), key("state"), "a state that was put back signs with the same key");
     let export = |more: &'static [&'static str]| {
         let args: Vec<&str> = [&["export", "vault", "--json"], more].concat();
         let mut command = bench.command(&args);

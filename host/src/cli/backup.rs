@@ -9,6 +9,7 @@ use super::output::{self, count};
 use super::setup::Context;
 use super::{Exit, Failure, Outcome};
 use crate::clock::Clock;
+use crate::manifest::Aside;
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,9 @@ pub(super) fn backup(context: &Context, args: &Args) -> Outcome {
         Some(state) => state.clone(),
         None => context.load()?.1.state,
     };
+    let manifests = Aside::take(&state, &args.directory).map_err(|error| {
+        Failure::new(Exit::CannotCreate, anyhow::anyhow!("manifests cannot be copied: {error}"))
+    })?;
     let bar = bar("copying");
     let now = Clock::system().now();
     let copied =
@@ -35,6 +39,9 @@ pub(super) fn backup(context: &Context, args: &Args) -> Outcome {
             Failure::new(Exit::CannotCreate, anyhow::anyhow!("the backup cannot be made: {what}"))
         }
         error => error.into(),
+    })?;
+    manifests.put(&copied.directory).map_err(|error| {
+        Failure::new(Exit::CannotCreate, anyhow::anyhow!("manifests cannot be copied: {error}"))
     })?;
     if context.json {
         output::json(&copied)?;

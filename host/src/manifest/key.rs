@@ -8,7 +8,7 @@ use std::path::Path;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 
 /// Its file in the state directory, in the format of `minisign`.
-const FILE: &str = "manifest.key";
+pub(super) const FILE: &str = "manifest.key";
 
 /// The secret key. Not shown by anything.
 pub struct SigningKey {

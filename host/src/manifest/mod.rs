@@ -10,6 +10,7 @@
 //! crash or a full disk kept from being written is written later, and nothing waits for it. Must not decide what is
 //! stored, delay a delivery, or change a line.
 
+mod aside;
 mod book;
 mod copies;
 mod day;
@@ -21,6 +22,7 @@ pub(crate) mod testing;
 mod verify;
 mod writer;
 
+pub use aside::Aside;
 pub use book::{Book, Tail};
 pub use day::Day;
 pub use head::{Head, Signed};
