@@ -48,7 +48,7 @@ enum Visit {
     /// A thing to decide on.
     Thing(Item),
     /// A container that was opened whole, when all that was in it has been decided on.
-    Container(Box<Opening>),
+    Container(Opening),
 }
 
 /// A container whose own fate depends on what was in it.
@@ -109,7 +109,7 @@ impl Extraction<'_> {
         let mut stack: Vec<Visit> = self.parts()?.into_iter().rev().map(Visit::Thing).collect();
         while let Some(visit) = stack.pop() {
             match visit {
-                Visit::Container(opening) => self.close(*opening)?,
+                Visit::Container(opening) => self.close(opening)?,
                 Visit::Thing(_) if self.room.parts == 0 => {
                     let most = self.settings.budget.parts;
                     self.left_out += 1;
@@ -131,7 +131,7 @@ impl Extraction<'_> {
             Some(fate) => self.told(&item, fate, at)?,
             None => {
                 let left_out = self.left_out;
-                stack.push(Visit::Container(Box::new(Opening { item, left_out, at })));
+                stack.push(Visit::Container(Opening { item, left_out, at }));
             }
         }
         stack.extend(inner.into_iter().rev().map(Visit::Thing));
