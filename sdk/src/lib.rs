@@ -53,6 +53,7 @@ pub mod message;
 #[doc(hidden)]
 pub mod native;
 pub mod plugin;
+pub mod route;
 mod seam;
 mod settings;
 pub mod size;

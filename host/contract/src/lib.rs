@@ -36,7 +36,7 @@ pub use fetch::{
 };
 pub use grants::{Capability, Grants, SinkKind, StepConfig};
 pub use kv::{KvRead, NoKv};
-pub use limits::{Limits, MEMORY_MAX, TABLE_ELEMENTS_MAX, octets};
+pub use limits::{COMPONENT_MAX, Limits, MEMORY_MAX, TABLE_ELEMENTS_MAX, octets};
 pub use log::{Log, kept_size};
 pub use mail::Text;
 pub use message::{Message, ReadError};

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 /// uninterrupted over at most this much.
 pub const MEMORY_MAX: u64 = 256 << 20;
 
+/// A component's file can never pass this: it is in memory while it is hashed and compiled.
+pub const COMPONENT_MAX: u64 = 64 << 20;
+
 /// Elements of one table can never pass this: the pool reserves no more.
 pub const TABLE_ELEMENTS_MAX: u32 = 100_000;
 
@@ -18,6 +21,9 @@ pub const TABLE_ELEMENTS_MAX: u32 = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
+    /// The component's file.
+    #[serde(deserialize_with = "size")]
+    pub component: u64,
     /// Linear memory, all memories together.
     #[serde(deserialize_with = "size")]
     pub memory: u64,
@@ -82,6 +88,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            // What a Python interpreter needs is two thirds of it.
+            component: COMPONENT_MAX,
             memory: 64 << 20,
             cpu: Duration::from_secs(2),
             wall: Duration::from_secs(30),
@@ -116,7 +124,8 @@ impl Limits {
     /// A text for the operator.
     pub fn check(&self) -> Result<(), String> {
         let seconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let bounds: [(&str, u64, u64, u64); 22] = [
+        let bounds: [(&str, u64, u64, u64); 23] = [
+            ("component", self.component, 1, COMPONENT_MAX),
             ("memory", self.memory, 1 << 20, MEMORY_MAX),
             ("cpu (milliseconds)", seconds(self.cpu), 1, 30_000),
             ("wall (milliseconds)", seconds(self.wall), 1, 300_000),
@@ -253,7 +262,7 @@ mod tests {
     /// Each limit, with a value past its hard maximum.
     #[test]
     fn every_limit_has_a_hard_maximum_and_is_named_by_it() {
-        let far = r#"["memory","effect-octets","made-octets","recipients","labels","effects","log-lines","log-octets","log-line",
+        let far = r#"["component","memory","effect-octets","made-octets","recipients","labels","effects","log-lines","log-octets","log-line",
             "handles","hostcall-octets","kv-ops","kv-key","kv-value","fetch-calls","fetch-octets","table-elements","random-octets","log-rate","cpu","wall"]"#;
         let names: Vec<String> = serde_json::from_str(far).unwrap();
         for name in names {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use postroom_contract::Capability;
+use postroom_contract::{COMPONENT_MAX, Capability};
 use postroom_mail::Digest;
 use postroom_mail::rules::neutral;
 use wasmparser::{Encoding, Parser, Payload};
@@ -11,8 +11,8 @@ use wasmtime::Engine;
 
 use crate::error::LoadError;
 
-/// Octets of a component.
-pub const SIZE_CAP: u64 = 64 << 20;
+/// Octets of a component: the hard maximum of the limit of a step, which is checked when it is admitted.
+pub const SIZE_CAP: u64 = COMPONENT_MAX;
 
 /// Imports, and exports. Counted here, since their names are kept before the engine looks at the octets.
 const NAMES: usize = 1000;

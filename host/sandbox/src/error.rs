@@ -14,7 +14,9 @@ pub enum LoadError {
     #[error("the sandbox cannot be set up: {0}")]
     Engine(String),
     /// Larger than a component may be.
-    #[error("the file has {size} octets; a component may have {limit}")]
+    #[error(
+        "the file has {size} octets; a component may have {limit} here (`limits.component` of the step, at most 64 MiB)"
+    )]
     TooLarge {
         /// Its size.
         size: u64,

@@ -201,6 +201,10 @@ impl Component {
     /// When it does not, or a limit is out of range.
     pub fn admit(&self, config: StepConfig) -> Result<Plugin, LoadError> {
         config.limits.check().map_err(LoadError::Limits)?;
+        let (size, limit) = (self.outline.size, config.limits.component);
+        if size > limit {
+            return Err(LoadError::TooLarge { size, limit });
+        }
         let wanted =
             self.outline.imports.iter().filter_map(|import| Some((&import.name, import.capability?)));
         let (ungranted, capabilities): (Vec<String>, Vec<Capability>) = wanted

@@ -136,6 +136,7 @@ pub(super) struct RawBreaker {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawStepLimits {
+    pub(super) component: Option<Size>,
     pub(super) memory: Option<Size>,
     pub(super) cpu: Option<Time>,
     pub(super) wall: Option<Time>,

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use std::fmt;
 
 use postroom_sdk::effects::{self, Compression};
+use postroom_sdk::route::{self, Route};
 use postroom_sdk::schemars::{self, Schema, SchemaGenerator, json_schema};
 use postroom_sdk::template::MessageTemplate;
 use postroom_sdk::{Fault, JsonSchema, Message, log};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
+use crate::Settings;
 use crate::pattern::Listed;
-use crate::{Settings, route};
 
 /// The actions that are texts, as a pattern.
 const PATTERN: &str = r"^\s*(label\s*:\s*[A-Za-z0-9_./:-]{1,64}|(quarantine|discard)\s*(:[\s\S]*)?|(file|forward|store)\s*:[\s\S]*|stop|continue)\s*$";
@@ -131,13 +132,11 @@ impl Action {
 
 /// Sends it on, unless that would make a loop, or bounce a bounce.
 fn forward(message: &Message, sink: &str, to: &[String], rule: &str) -> Result<(), Fault> {
-    let route = route::of(message, to)?;
-    let (label, reason) = if route::is_bounce(message) {
-        ("bounce", "a bounce: its Return-Path is <>")
-    } else if route::is_loop(message, &route) {
-        ("loop", "a mail loop: it went this way before, or too many ways")
-    } else {
-        return effects::forward(sink, to).header(route::FIELD, route::mark(message, &route)).queue();
+    let route = Route::of(message, to)?;
+    let (label, reason) = match route.looped(message) {
+        _ if route::is_bounce(message) => ("bounce", "a bounce: its Return-Path is <>".to_owned()),
+        Some(found) => ("loop", format!("a mail loop: {found}")),
+        None => return effects::forward(sink, to).header(route::FIELD, route.mark(message)).queue(),
     };
     log::warn("not forwarded", &[("rule", &rule), ("reason", &reason)]);
     effects::label(label)

@@ -21,7 +21,6 @@ mod facts;
 mod html;
 mod list;
 mod pattern;
-mod route;
 mod warnings;
 
 use postroom_sdk::prelude::*;

@@ -13,15 +13,15 @@
 
 mod auth;
 mod choice;
+mod delivered;
 mod envelope;
-mod route;
 mod settings;
 mod wrap;
 
 use postroom_sdk::prelude::*;
+use postroom_sdk::route::{self, Route};
 
 use crate::choice::{Choice, Way};
-use crate::route::Loop;
 pub use crate::settings::{Mode, Oversize, Settings, Unknown};
 
 /// The plugin.
@@ -47,13 +47,13 @@ impl Plugin for Forward {
             effects::label("bounce")?;
             return Ok(());
         }
-        let route = route::of(message, settings)?;
-        if let Some(found) = route::looped(message, &route) {
-            return looped(found, settings);
+        let route = Route::of(message, &settings.to)?;
+        if let Some(found) = route.looped(message) {
+            return looped(&found.to_string(), settings);
         }
-        let to = route::unvisited(message, &settings.to);
+        let to = delivered::unvisited(message, &settings.to);
         if to.is_empty() {
-            return looped(Loop::Delivered, settings);
+            return looped("it was delivered to every recipient before, says Delivered-To", settings);
         }
         if to.len() < settings.to.len() {
             let left_out = settings.to.len() - to.len();
@@ -66,19 +66,13 @@ impl Plugin for Forward {
     }
 }
 
-fn looped(found: Loop, settings: &Settings) -> Result<(), Failure> {
-    let reason = match found {
-        Loop::SameRoute => "it was forwarded to the same destination before",
-        Loop::Delivered => "it was delivered to every recipient before, says Delivered-To",
-        Loop::TooManyForwards => "it was forwarded too often",
-        Loop::TooManyHops => "it has too many Received fields",
-    };
+fn looped(reason: &str, settings: &Settings) -> Result<(), Failure> {
     log::warn("not forwarded: a mail loop", &[("reason", &reason), ("sink", &settings.sink)]);
     effects::label("loop")?;
     Ok(())
 }
 
-fn forward(message: &Message, settings: &Settings, to: &[String], route: &str) -> Result<(), Failure> {
+fn forward(message: &Message, settings: &Settings, to: &[String], route: &Route) -> Result<(), Failure> {
     let choice = choice::choose(message, settings);
     match choice.way() {
         Way::Redirect => redirect(message, settings, to, route)?,
@@ -100,8 +94,8 @@ fn forward(message: &Message, settings: &Settings, to: &[String], route: &str) -
     Ok(())
 }
 
-fn redirect(message: &Message, settings: &Settings, to: &[String], route: &str) -> Result<(), Fault> {
-    let mut forward = effects::forward(&settings.sink, to).header(route::FIELD, route::mark(message, route));
+fn redirect(message: &Message, settings: &Settings, to: &[String], route: &Route) -> Result<(), Fault> {
+    let mut forward = effects::forward(&settings.sink, to).header(route::FIELD, route.mark(message));
     // One block, in one order, above what is there (RFC 5322 section 3.6.6).
     if let (true, Some(from)) = (settings.resent, &settings.from) {
         forward = forward
@@ -117,7 +111,7 @@ fn oversize(
     message: &Message,
     settings: &Settings,
     to: &[String],
-    route: &str,
+    route: &Route,
     most: Size,
 ) -> Result<(), Failure> {
     let reason = format!("{} octets are more than max_size, {most}", message.size());

@@ -2,9 +2,9 @@
 //! plugin, and everything in the new message is derived: the same message is wrapped the same way at every try.
 
 use postroom_sdk::prelude::*;
+use postroom_sdk::route::{self, Route};
 
 use crate::envelope::{check_address, unstructured};
-use crate::route;
 use crate::settings::Settings;
 
 pub(crate) const SUBJECT: &str = "Fwd: {subject}";
@@ -17,7 +17,7 @@ pub(crate) fn wrap(
     message: &Message,
     settings: &Settings,
     to: &[String],
-    route: &str,
+    route: &Route,
 ) -> Result<Blob, Fault> {
     // The original holds no digest of itself, so no line of it can be this boundary.
     let boundary = format!("=_postroom_{}", head(&message.sha256(), 40));
@@ -43,7 +43,7 @@ pub(crate) fn notice(
     message: &Message,
     settings: &Settings,
     to: &[String],
-    route: &str,
+    route: &Route,
     most: Size,
 ) -> Result<Blob, Fault> {
     let mut writer = Writer::new();
@@ -61,7 +61,7 @@ pub(crate) fn notice(
 }
 
 /// A Message-ID that is the same at every try.
-pub(crate) fn message_id(message: &Message, from: &str, route: &str) -> String {
+pub(crate) fn message_id(message: &Message, from: &str, route: &Route) -> String {
     let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     format!("<{}.{route}@{domain}>", head(&message.id(), 40))
 }
@@ -69,13 +69,13 @@ pub(crate) fn message_id(message: &Message, from: &str, route: &str) -> String {
 fn fields(
     message: &Message,
     settings: &Settings,
-    (to, route): (&[String], &str),
+    (to, route): (&[String], &Route),
     subject: &str,
     content_type: &str,
 ) -> String {
     let from = settings.from.as_deref().unwrap_or_default();
     let subject = subject.replace("{subject}", &message.subject());
-    let marks = [route::mark(message, route)].into_iter().chain(route::earlier(message));
+    let marks = [route.mark(message)].into_iter().chain(route::earlier(message));
     let mut fields: Vec<String> = marks.map(|mark| format!("{}: {mark}", route::FIELD)).collect();
     let head_fields = [
         format!("From: {from}"),

@@ -1,5 +1,6 @@
 //! From what a script decided to the effects of the contract.
 
+use postroom_sdk::route::FIELD;
 use postroom_sdk::{Message, effects, log};
 
 use crate::address;
@@ -35,7 +36,7 @@ pub(crate) enum Delivery {
     /// Into a mailbox.
     File { at: u32, mailbox: String, flags: Vec<String> },
     /// To an address.
-    Redirect { at: u32, to: String, added: Vec<Added> },
+    Redirect { at: u32, to: String, mark: String, added: Vec<Added> },
 }
 
 impl Outcome {
@@ -82,7 +83,7 @@ impl Outcome {
                 Delivery::File { at, mailbox, flags } => {
                     file(*at, &settings.mailbox(mailbox), flags, message, settings)?;
                 }
-                Delivery::Redirect { at, to, added } => redirect(*at, to, added, settings)?,
+                Delivery::Redirect { at, to, mark, added } => redirect(*at, (to, mark), added, settings)?,
             }
         }
         match (&self.keep, self.discarded) {
@@ -154,12 +155,12 @@ fn label(at: u32, flags: &[String]) -> Result<(), Trouble> {
         .try_for_each(|label| effects::label(label).map_err(|fault| Trouble::refused(at, fault)))
 }
 
-fn redirect(at: u32, to: &str, added: &[Added], settings: &Settings) -> Result<(), Trouble> {
+fn redirect(at: u32, (to, mark): (&str, &str), added: &[Added], settings: &Settings) -> Result<(), Trouble> {
     let Some(relay) = &settings.redirect else {
         return Err(Trouble::permanent(at, "redirect needs the setting redirect"));
     };
     let recipients = [to];
-    let mut copy = effects::forward(&relay.sink, &recipients);
+    let mut copy = effects::forward(&relay.sink, &recipients).header(FIELD, mark);
     // Fields come on top one by one: the one that was added last is the first.
     for field in added.iter().rev().filter(|field| !field.last).chain(added.iter().filter(|field| field.last))
     {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use postroom_sdk::route::Route;
 use postroom_sdk::{Failure, Fault, Message};
 
 use crate::address;
@@ -18,10 +19,8 @@ use crate::view::{Added, View};
 pub(crate) const ACTIONS: usize = 32;
 /// See [`ACTIONS`].
 pub(crate) const REDIRECTS: usize = 4;
-/// Most fields that are added; the host takes no more on top of a copy.
-pub(crate) const ADDED: usize = 16;
-/// A message that went through so many servers goes round in a circle (RFC 5321 section 6.3).
-const RECEIVED: usize = 50;
+/// Most fields that are added: with the trace field the host takes no more on top of a copy.
+pub(crate) const ADDED: usize = 15;
 
 /// Why a run ended early, and where.
 #[derive(Debug)]
@@ -172,12 +171,14 @@ impl Run<'_> {
         let message = self.view.message();
         let came_by =
             |name| message.addresses(name).iter().any(|known| known.email.eq_ignore_ascii_case(&to));
-        if came_by("delivered-to") || message.header_raw("received").len() > RECEIVED {
+        let route = Route::of(message, &[&to]).map_err(|fault| Trouble::refused(at, fault))?;
+        if came_by("delivered-to") || route.looped(message).is_some() {
             let text = format!("redirecting to {} would send the message round in a circle", quoted(&to));
             return Err(Trouble::permanent(at, text));
         }
+        let mark = route.mark(message);
         let added = self.view.added().to_vec();
-        self.outcome.deliver(Delivery::Redirect { at, to, added });
+        self.outcome.deliver(Delivery::Redirect { at, to, mark, added });
         Ok(())
     }
 

@@ -73,6 +73,16 @@ fn limits_out_of_range_are_refused() {
 }
 
 #[test]
+fn a_component_larger_than_its_step_allows_is_refused() {
+    let mut config = step("survey");
+    config.limits.component = 1000;
+    let error = admit("echo", config).unwrap_err();
+    let size = octets("echo").len() as u64;
+    assert!(matches!(error, LoadError::TooLarge { size: found, limit: 1000 } if found == size), "{error}");
+    assert!(error.to_string().contains("`limits.component` of the step"), "{error}");
+}
+
+#[test]
 fn the_wrong_world_is_refused_both_ways() {
     let error = sandbox().load(&octets("tree")).unwrap_err();
     assert!(

@@ -222,6 +222,7 @@ fn step_limits(raw: &RawStepLimits, at: &KeyPath, findings: &mut Findings<'_>) -
     let size = |written: Option<Size>, usual| written.map_or(usual, |Size(octets)| octets);
     let time = |written: Option<Time>, usual| written.map_or(usual, |Time(time)| time);
     let limits = postroom_sandbox::Limits {
+        component: size(raw.component, usual.component),
         memory: size(raw.memory, usual.memory),
         cpu: time(raw.cpu, usual.cpu),
         wall: time(raw.wall, usual.wall),

@@ -129,7 +129,7 @@ fn everything_that_is_written_arrives() {
         grants = { sinks = ["box", "box"], discard = true, kv = true }
         when = { account = "shop", label = ["A", "b"], not_label = "junk" }
         on_error = { retry = "5d", then = "skip" }
-        limits = { memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000, handles = 99, table_elements = 98, random_octets = "97 B", log_rate = "96 KiB", kv_ops = 95 }
+        limits = { component = "20 MiB", memory = "32 MiB", cpu = "1s", wall = "10s", effects = 3, log = 1000, handles = 99, table_elements = 98, random_octets = "97 B", log_rate = "96 KiB", kv_ops = 95 }
         breaker = { failures = 3, within = "1h", fall_back = false }
         shadow = "./mine/next.wasm"
         shadow_sha256 = "00000000000000000000000000000000000000000000000000000000000000fe"
@@ -214,6 +214,7 @@ fn everything_that_is_written_arrives() {
     assert_eq!((step.limits.memory, step.limits.effects, step.limits.log_octets), (32 << 20, 3, 1000));
     let more = (step.limits.handles, step.limits.table_elements, step.limits.random_octets);
     assert_eq!((more, step.limits.log_rate, step.limits.kv_ops), ((99, 98, 97), 96 << 10, 95));
+    assert_eq!(step.limits.component, 20 << 20);
     assert_eq!((step.limits.cpu, step.limits.wall), (Duration::from_secs(1), Duration::from_secs(10)));
     let settings =
         serde_json::json!({ "since": "2026-01-02", "number": -3, "half": 0.5, "list": [1, "two"] });

@@ -159,6 +159,11 @@ fn rfc5228_4_2_redirect_sends_a_copy_and_cancels_the_implicit_keep() {
     );
     let circled = (0..51).fold(coyote(), |mail, _| mail.header("Received", "from a by b"));
     assert!(failure(&circled, "redirect \"x@b.example\";").contains("round in a circle"));
+    let sent = run_on(&coyote(), "redirect \"x@b.example\";");
+    let Effect::Forward { add_headers, .. } = &sent.effects[0] else { panic!("{sent:?}") };
+    let back = coyote().header(&add_headers[0].0, &add_headers[0].1);
+    assert!(failure(&back, "redirect \"x@b.example\";").contains("round in a circle"), "it came back");
+    does(&back, "redirect \"y@b.example\";", &["redirect y@b.example"]);
 }
 
 #[test]
