@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use postroom_practice::Identity;
@@ -16,25 +15,7 @@ const CANARY: &str = "canary+fetch/6d1f0a=93c7";
 
 /// A guest that makes the calls its settings name.
 fn fetcher() -> PathBuf {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let mut build = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    build
-        .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", "guest-fetcher"])
-        .current_dir(&guests);
-    build.env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
-    for inherited in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_TARGET",
-    ] {
-        build.env_remove(inherited);
-    }
-    let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("wasm32-wasip2/release/guest_fetcher.wasm")
+    postroom_tests::guest("guest-fetcher", Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// A server that answers everything with what it was started with, and keeps the heads of requests.

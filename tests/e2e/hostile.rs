@@ -1,7 +1,6 @@
 //! Plugins that loop, grow, or trap: the message goes to quarantine with the reason, the next messages go through.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use postroom_practice::{Receiver, ReceiverConfig, Security};
 
@@ -13,26 +12,7 @@ use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// A guest that does what the `X-Mood` field of the message says.
 pub(crate) fn moody() -> PathBuf {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut build = Command::new(cargo);
-    build
-        .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", "moody"])
-        .current_dir(&guests);
-    build.env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
-    for inherited in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_TARGET",
-    ] {
-        build.env_remove(inherited);
-    }
-    let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("wasm32-wasip2/release/moody.wasm")
+    postroom_tests::guest("moody", Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 pub(crate) fn in_a_mood(mood: &str) -> Vec<u8> {

@@ -2,7 +2,6 @@
 //! before it takes over; a file that is no plugin changes nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -12,21 +11,7 @@ use crate::support::{ARCHIVE, Bench, account, authority, mail, maildrop};
 
 /// Another guest of `tests/guests`, built.
 pub(crate) fn guest(name: &str) -> PathBuf {
-    // It builds in the same directory, one after the other.
-    let built = moody().with_file_name(format!("guest_{name}.wasm"));
-    let package = format!("guest-{name}");
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", &package]);
-    build.current_dir(&guests).env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
-    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET"] {
-        build.env_remove(inherited);
-    }
-    let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    built
+    postroom_tests::guest(&format!("guest-{name}"), Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// Written whole and renamed over, as an installer does.

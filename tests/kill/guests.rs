@@ -1,8 +1,7 @@
 //! Guests of `tests/guests`, built, and a version of a plugin that is known to be good before the program ever ran.
 
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use postroom_mail::{Digest, Timestamp};
@@ -11,28 +10,12 @@ use postroom_spool::{Spool as _, SqliteSpool};
 use crate::world::World;
 
 /// Fails on every message.
-static TRAP: LazyLock<Vec<u8>> = LazyLock::new(|| built("guest-trap", "guest_trap"));
+static TRAP: LazyLock<Vec<u8>> = LazyLock::new(|| built("guest-trap"));
 /// Does nothing with an ordinary message.
-static MOODY: LazyLock<Vec<u8>> = LazyLock::new(|| built("moody", "moody"));
+static MOODY: LazyLock<Vec<u8>> = LazyLock::new(|| built("moody"));
 
-fn built(package: &str, file: &str) -> Vec<u8> {
-    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let mut build = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    build.args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "--package", package]);
-    build.current_dir(&guests).env("CARGO_TARGET_DIR", &target).env("CARGO_BUILD_BUILD_DIR", &target);
-    for inherited in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_TARGET",
-    ] {
-        build.env_remove(inherited);
-    }
-    let output = build.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(target.join("wasm32-wasip2/release").join(file).with_extension("wasm")).expect("the guest")
+fn built(package: &str) -> Vec<u8> {
+    std::fs::read(postroom_tests::guest(package, Path::new(env!("CARGO_TARGET_TMPDIR")))).expect("the guest")
 }
 
 /// `mine.wasm` fails on every message, and the version of it before has proved itself in the step `main/mine`: twenty mails

@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod corpus;
 pub mod dovecot;
+mod guests;
 mod pop3_fetch;
 pub mod postfix;
 mod process;
@@ -16,6 +17,7 @@ pub mod scripted;
 pub mod watched;
 
 pub use dovecot::Dovecot;
+pub use guests::guest;
 pub use pop3_fetch::{Fetched, Held, Tls, fetch_all, hold};
 pub use postfix::Postfix;
 pub use s3::S3Server;
