@@ -13,6 +13,9 @@ use crate::{nested, smime, tnef, uuencode, zip};
 /// Largest container that is opened: it is read into the plugin's memory.
 const LARGEST: u64 = 16 << 20;
 
+/// The line that begins an encrypted text, RFC 9580 section 6.2.
+const PGP_MESSAGE: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+
 /// What was in a container.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -188,7 +191,7 @@ fn fnv(octets: &[u8]) -> u64 {
 }
 
 fn of_text(item: &mut Item, octets: &[u8], room: &mut Room) -> Option<Contents> {
-    if octets.windows(27).any(|window| window == b"-----BEGIN PGP MESSAGE-----") {
+    if octets.split(|octet| *octet == b'\n').any(|line| line.trim_ascii_end() == PGP_MESSAGE) {
         item.flag(Flag::Encrypted);
     }
     let files = uuencode::files(octets, room.parts, room.left());
